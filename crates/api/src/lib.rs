@@ -1,0 +1,1 @@
+//! The query HTTP API in upstream's JSON, and status endpoints.

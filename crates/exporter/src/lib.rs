@@ -1,0 +1,1 @@
+//! Built-in exporters: node_exporter's metrics of a Linux host.

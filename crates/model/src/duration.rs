@@ -1,0 +1,1 @@
+//! Prometheus durations: `1h30m`.

@@ -1,0 +1,3 @@
+//! The one binary: config, flags, wiring.
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! The remote-write link, both ends: durable queue and shards; receiver.

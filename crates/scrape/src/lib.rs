@@ -1,0 +1,1 @@
+//! Targets, scrape loops, staleness and report series; calls Append.

@@ -1,0 +1,1 @@
+//! Recent data: head behind the log, late data, selection, retention.

@@ -1,0 +1,1 @@
+//! Segmented log of typed, checksummed records: append, group commit, replay, tail.

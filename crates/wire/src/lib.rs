@@ -1,0 +1,1 @@
+//! Bytes between processes: exposition text, OpenMetrics, remote write; pure, no I/O.
