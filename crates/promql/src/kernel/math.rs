@@ -1,0 +1,49 @@
+//! Functions of one number, and operators of two, as Go's `math` defines them.
+
+/// The greater of two; NaN when either is.
+pub(crate) fn max(a: f64, b: f64) -> f64 {
+    if a.is_nan() || b.is_nan() { f64::NAN } else { a.max(b) }
+}
+
+/// The smaller of two; NaN when either is.
+pub(crate) fn min(a: f64, b: f64) -> f64 {
+    if a.is_nan() || b.is_nan() { f64::NAN } else { a.min(b) }
+}
+
+/// -1, 0 or 1; zero keeps its sign and NaN stays.
+pub(crate) fn sign(value: f64) -> f64 {
+    if value < 0.0 {
+        -1.0
+    } else if value > 0.0 {
+        1.0
+    } else {
+        value
+    }
+}
+
+/// To the nearest multiple, half up.
+pub(crate) fn round(value: f64, to_nearest: f64) -> f64 {
+    let inverse = 1.0 / to_nearest;
+    (value * inverse + 0.5).floor() / inverse
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rounding_is_half_up() {
+        let check = |value, to, want| assert_eq!(round(value, to), want, "{value} to {to}");
+        check(0.5, 1.0, 1.0);
+        check(-0.5, 1.0, 0.0);
+        check(-1.5, 1.0, -1.0);
+        check(0.123, 0.1, 0.1);
+        check(27.0, 5.0, 25.0);
+    }
+
+    #[test]
+    fn nan_wins() {
+        assert!(max(f64::NAN, 1.0).is_nan() && min(1.0, f64::NAN).is_nan());
+        assert_eq!((max(1.0, 2.0), min(1.0, 2.0), sign(-3.0)), (2.0, 1.0, -1.0));
+    }
+}
