@@ -43,6 +43,19 @@ pub trait Disk: Send + Sync + Debug {
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
     /// Makes the names in `dir` durable.
     fn sync_dir(&self, dir: &Path) -> io::Result<()>;
+
+    /// Takes the lock file `path` for this process, making it when it is missing; held until the result is
+    /// dropped or the process ends. A lock held by another is [`io::ErrorKind::WouldBlock`].
+    fn lock(&self, path: &Path) -> io::Result<Lock> {
+        let what = format!("this disk has no locks, {} cannot be taken", path.display());
+        Err(io::Error::new(io::ErrorKind::Unsupported, what))
+    }
+}
+
+/// A lock on a folder's lock file, given back on drop.
+#[derive(Debug)]
+pub struct Lock {
+    _held: Box<dyn Debug + Send + Sync>,
 }
 
 /// An open file. Shared by readers; one writer appends.
@@ -146,6 +159,12 @@ impl Disk for LocalDisk {
         let dir = if dir.as_os_str().is_empty() { Path::new(".") } else { dir };
         fs::File::open(dir)?.sync_all()
     }
+
+    fn lock(&self, path: &Path) -> io::Result<Lock> {
+        let file = fs::OpenOptions::new().create(true).append(true).open(path)?;
+        file.try_lock()?;
+        Ok(Lock { _held: Box::new(file) })
+    }
 }
 
 #[derive(Debug)]
@@ -183,6 +202,7 @@ struct MemoryTree {
     files: BTreeMap<PathBuf, MemoryFile>,
     durable: BTreeMap<PathBuf, MemoryFile>,
     limit: Option<usize>,
+    locks: BTreeMap<PathBuf, std::sync::Weak<()>>,
 }
 
 #[derive(Debug, Clone, Default)]
@@ -207,7 +227,8 @@ impl MemoryDisk {
             (path.clone(), MemoryFile(Arc::new(Mutex::new(content))))
         };
         let files: BTreeMap<_, _> = tree.durable.iter().map(keep).collect();
-        Self(Arc::new(Mutex::new(MemoryTree { durable: files.clone(), files, limit: tree.limit })))
+        let locks = BTreeMap::new();
+        Self(Arc::new(Mutex::new(MemoryTree { durable: files.clone(), files, limit: tree.limit, locks })))
     }
 
     /// From now on all files together may hold `bytes`; `None` lifts the limit.
@@ -273,6 +294,16 @@ impl Disk for MemoryDisk {
         durable.extend(named.map(|(path, file)| (path.clone(), file.clone())));
         Ok(())
     }
+
+    fn lock(&self, path: &Path) -> io::Result<Lock> {
+        let mut tree = self.0.lock();
+        if tree.locks.get(path).is_some_and(|held| held.strong_count() > 0) {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        let held = Arc::new(());
+        tree.locks.insert(path.to_owned(), Arc::downgrade(&held));
+        Ok(Lock { _held: Box::new(held) })
+    }
 }
 
 #[derive(Debug)]
@@ -332,6 +363,10 @@ mod tests {
         write_atomically(disk, &dir.join("meta"), b"2").unwrap();
         let names: Vec<_> = disk.list(dir).unwrap().into_iter().map(|e| (e.name, e.len)).collect();
         assert_eq!(names, [("log".to_owned(), 5), ("meta".to_owned(), 1)]);
+        let lock = disk.lock(&dir.join("LOCK")).unwrap();
+        assert_eq!(disk.lock(&dir.join("LOCK")).unwrap_err().kind(), io::ErrorKind::WouldBlock);
+        drop(lock);
+        drop(disk.lock(&dir.join("LOCK")).unwrap());
         disk.remove(&path).unwrap();
         assert_eq!(disk.open(&path).unwrap_err().kind(), io::ErrorKind::NotFound);
     }
