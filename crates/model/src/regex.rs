@@ -1,16 +1,32 @@
 //! Regular expressions with RE2's meaning, anchored at both ends.
+//!
+//! Users write patterns for Go's engine; `translate` turns them into patterns of the `regex` crate,
+//! which shares RE2's promise of linear time. Patterns that are a list of texts (`a|b|c`, the usual
+//! thing dashboards send) are matched by a set and are only compiled when captures are asked for.
 
+mod expand;
+mod literal;
+mod translate;
+
+use std::collections::HashSet;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
+
+/// Bound on the memory of one compiled pattern, in bytes.
+const SIZE_MAX: usize = 16 << 20;
+/// Longest pattern, in bytes.
+const PATTERN_MAX: usize = 4 << 20;
 
 /// Why a pattern was refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("error parsing regexp: {message}: `{pattern}`")]
+#[error("error parsing regexp: {message}: `{fragment}`")]
 pub struct RegexError {
     /// The pattern as written.
     pub pattern: String,
     /// What is wrong with it.
     pub message: String,
+    /// The part of the pattern that is wrong.
+    pub fragment: String,
 }
 
 /// A compiled, anchored pattern. Cloning copies a pointer.
@@ -19,7 +35,25 @@ pub struct Regex(Arc<Inner>);
 
 struct Inner {
     source: String,
-    compiled: regex::Regex,
+    translated: String,
+    names: Vec<String>,
+    prefix: String,
+    strategy: Strategy,
+    compiled: OnceLock<regex::Regex>,
+}
+
+/// The cheapest way to say whether a text matches.
+enum Strategy {
+    /// `.*`
+    Everything,
+    /// `.+`
+    NotEmpty,
+    /// One of few or many texts.
+    Set { list: Vec<String>, lookup: HashSet<String> },
+    /// A text and then anything.
+    Prefix,
+    /// Run it.
+    Compiled,
 }
 
 impl Regex {
@@ -28,9 +62,31 @@ impl Regex {
     /// # Errors
     /// When RE2 would refuse the pattern, or it compiles to more than the size limit.
     pub fn anchored(pattern: &str) -> Result<Self, RegexError> {
-        let compiled = regex::Regex::new(&format!("^(?s:{pattern})$"))
-            .map_err(|error| RegexError { pattern: pattern.to_owned(), message: error.to_string() })?;
-        Ok(Self(Arc::new(Inner { source: pattern.to_owned(), compiled })))
+        let refused = |message: &str, fragment: &str| RegexError {
+            pattern: pattern.to_owned(),
+            message: message.to_owned(),
+            fragment: fragment.to_owned(),
+        };
+        if pattern.len() > PATTERN_MAX {
+            return Err(refused("expression too large", ""));
+        }
+        let translate::Translated { pattern: translated, names } =
+            translate::translate(pattern).map_err(|why| refused(why.message, &why.fragment))?;
+        let hir = regex_syntax::ParserBuilder::new()
+            .dot_matches_new_line(true)
+            .build()
+            .parse(&translated)
+            .map_err(|error| refused(kind(&error).as_str(), pattern))?;
+        let prefix = literal::prefix(&hir);
+        let strategy = Strategy::of(&translated, &hir, &prefix);
+        let compiled = OnceLock::new();
+        if matches!(strategy, Strategy::Compiled) {
+            let regex = compile(&translated).map_err(|_| refused("expression too large", pattern))?;
+            // Nobody else has seen the cell yet.
+            let _ = compiled.set(regex);
+        }
+        let source = pattern.to_owned();
+        Ok(Self(Arc::new(Inner { source, translated, names, prefix, strategy, compiled })))
     }
 
     /// The pattern as written.
@@ -42,7 +98,129 @@ impl Regex {
     /// Whether all of `text` matches.
     #[must_use]
     pub fn is_match(&self, text: &str) -> bool {
-        self.0.compiled.is_match(text)
+        match &self.0.strategy {
+            Strategy::Everything => true,
+            Strategy::NotEmpty => !text.is_empty(),
+            Strategy::Set { list, lookup } if lookup.is_empty() => list.iter().any(|known| known == text),
+            Strategy::Set { lookup, .. } => lookup.contains(text),
+            Strategy::Prefix => text.starts_with(&self.0.prefix),
+            Strategy::Compiled => {
+                text.starts_with(&self.0.prefix) && self.compiled().is_some_and(|regex| regex.is_match(text))
+            }
+        }
+    }
+
+    /// Every text that matches, where they are a finite set of reasonable size: `a|b|c`, `x[12]`.
+    #[must_use]
+    pub fn literal_alternatives(&self) -> Option<&[String]> {
+        match &self.0.strategy {
+            Strategy::Set { list, .. } => Some(list),
+            _ => None,
+        }
+    }
+
+    /// Text that every match begins with; may be empty.
+    #[must_use]
+    pub fn prefix(&self) -> &str {
+        &self.0.prefix
+    }
+
+    /// Whether every text matches.
+    #[must_use]
+    pub fn matches_everything(&self) -> bool {
+        matches!(self.0.strategy, Strategy::Everything)
+    }
+
+    /// The groups of `text`, when all of it matches.
+    #[must_use]
+    pub fn captures<'t>(&self, text: &'t str) -> Option<Captures<'t>> {
+        if !self.is_match(text) {
+            return None;
+        }
+        let found = self.compiled()?.captures(text)?;
+        Some(Captures { regex: self.clone(), found })
+    }
+
+    /// `template` with the groups of `text` filled in, when all of `text` matches; see [`Captures::expand`].
+    #[must_use]
+    pub fn replace(&self, text: &str, template: &str) -> Option<String> {
+        self.captures(text).map(|captures| captures.expand(template))
+    }
+
+    /// The compiled pattern. `None` only for a set whose pattern is over the size limit.
+    fn compiled(&self) -> Option<&regex::Regex> {
+        if let Some(regex) = self.0.compiled.get() {
+            return Some(regex);
+        }
+        let regex = compile(&self.0.translated).ok()?;
+        Some(self.0.compiled.get_or_init(|| regex))
+    }
+}
+
+impl Strategy {
+    fn of(translated: &str, hir: &regex_syntax::hir::Hir, prefix: &str) -> Self {
+        match translated {
+            ".*" | "(.*)" | "^.*$" => return Self::Everything,
+            ".+" | "(.+)" | "^.+$" => return Self::NotEmpty,
+            _ => {}
+        }
+        if let Some(head) = translated.strip_suffix(".*")
+            && !head.is_empty()
+            && head == prefix
+        {
+            return Self::Prefix;
+        }
+        match literal::alternatives(hir) {
+            // Comparing a few texts is quicker than hashing one.
+            Some(list) if list.len() <= 8 => Self::Set { list, lookup: HashSet::new() },
+            Some(list) => Self::Set { lookup: list.iter().cloned().collect(), list },
+            None => Self::Compiled,
+        }
+    }
+}
+
+fn compile(translated: &str) -> Result<regex::Regex, regex::Error> {
+    regex::RegexBuilder::new(&format!("^(?s:{translated})$")).size_limit(SIZE_MAX).build()
+}
+
+/// The words of the syntax crate without its drawing of the pattern.
+fn kind(error: &regex_syntax::Error) -> String {
+    match error {
+        regex_syntax::Error::Parse(error) => error.kind().to_string(),
+        regex_syntax::Error::Translate(error) => error.kind().to_string(),
+        _ => "invalid syntax".to_owned(),
+    }
+}
+
+/// The groups of a match.
+#[derive(Debug)]
+pub struct Captures<'t> {
+    regex: Regex,
+    found: regex::Captures<'t>,
+}
+
+impl Captures<'_> {
+    /// Group `number`; 0 is the whole match. `None` when there is no such group or it took no part.
+    #[must_use]
+    pub fn get(&self, number: usize) -> Option<&str> {
+        self.found.get(number).map(|group| group.as_str())
+    }
+
+    /// The first group of that name that took part.
+    #[must_use]
+    pub fn name(&self, name: &str) -> Option<&str> {
+        let names = self.regex.0.names.iter();
+        let numbers = names.enumerate().filter(|(_, known)| !known.is_empty() && *known == name);
+        numbers.filter_map(|(at, _)| self.get(at + 1)).next()
+    }
+
+    /// `template` with `$1`, `${1}`, `$name` and `${name}` replaced as Go's `Expand` does: a name goes as far as
+    /// letters, digits and underscores go, unknown groups are empty, `$$` is a dollar.
+    #[must_use]
+    pub fn expand(&self, template: &str) -> String {
+        let mut out = String::with_capacity(template.len());
+        expand::expand(template, &mut out, |number| self.get(number), |name| self.name(name));
+        out
     }
 }
 
@@ -59,3 +237,108 @@ impl PartialEq for Regex {
 }
 
 impl Eq for Regex {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn regex(pattern: &str) -> Regex {
+        Regex::anchored(pattern).unwrap()
+    }
+
+    #[test]
+    fn matches_as_re2() {
+        let check = |pattern: &str, text: &str, want: bool| {
+            assert_eq!(regex(pattern).is_match(text), want, "/{pattern}/ on {text:?}");
+        };
+        check("", "", true);
+        check("foo", "foobar", false);
+        check("foo|bar", "bar", true);
+        check("foo.*", "foo\nbar", true);
+        check(".+", "", false);
+        check(".*", "\n", true);
+        check(r"\d+", "\u{663}", false);
+        check(r"\w", "\u{e9}", false);
+        check(r"a\b.*", "a\u{e9}", true);
+        check(r"(?i)\w", "\u{17f}", true);
+        check("(?i)stra\u{df}e|K", "k", true);
+        check("[[a]]", "a]", true);
+        check("[a&&b]", "&", true);
+        check("[^a]", "\n", true);
+        check("a{,5}", "a{,5}", true);
+        check("(?-s).", "\n", false);
+        check("^foo$", "foo", true);
+        check("(?m)a$\nb", "a\nb", true);
+        check(r"\<x\>", "<x>", true);
+        check("x(a|b)?", "x", true);
+        check(r"\s", "\u{b}", false);
+        check("[[:word:]]+", "a_1", true);
+    }
+
+    #[test]
+    fn errors_have_gos_words() {
+        let error = Regex::anchored("foo(").unwrap_err();
+        assert_eq!(error.to_string(), "error parsing regexp: missing closing ): `foo(`");
+        let deep = format!("{}a{}", "(".repeat(2_000), ")".repeat(2_000));
+        assert!(Regex::anchored(&deep).is_err());
+        let huge = Regex::anchored(r"(\pL{1000}\pL{1000}){1}\pL{900}").unwrap_err().to_string();
+        assert!(huge.contains("expression too large"), "{huge}");
+    }
+
+    #[test]
+    fn says_what_it_matches() {
+        let check = |pattern: &str, set: Option<&[&str]>, prefix: &str| {
+            let regex = regex(pattern);
+            let got = regex.literal_alternatives().map(|set| set.iter().map(String::as_str).collect());
+            assert_eq!(got, set.map(<[&str]>::to_vec), "{pattern}");
+            assert_eq!(regex.prefix(), prefix, "{pattern}");
+            for text in set.unwrap_or_default() {
+                assert!(regex.is_match(text), "{pattern} {text}");
+            }
+        };
+        check("foo", Some(&["foo"]), "foo");
+        check("foo|bar|foo", Some(&["foo", "bar"]), "");
+        check("(web|web2)-(a|b)", Some(&["web-a", "web-b", "web2-a", "web2-b"]), "web");
+        check("^(?:x[12])$", Some(&["x1", "x2"]), "x");
+        check("a|", Some(&["a", ""]), "");
+        check("(?i)ab", Some(&["AB", "Ab", "aB", "ab"]), "");
+        check("node.*", None, "node");
+        check("node-[0-9]+", None, "node-");
+        check("(ab)+c", None, "ab");
+        check(r"a\.b.+", None, "a.b");
+        check("[a-z][a-z]", None, "");
+        let many = (0..20_000).map(|n| format!("host-{n:05}")).collect::<Vec<_>>().join("|");
+        let many = regex(&many);
+        assert_eq!(many.literal_alternatives().map(<[String]>::len), Some(20_000));
+        assert!(many.is_match("host-19999") && !many.is_match("host-20000"));
+    }
+
+    #[test]
+    fn expands_groups() {
+        let check = |pattern: &str, text: &str, template: &str, want: Option<&str>| {
+            assert_eq!(regex(pattern).replace(text, template).as_deref(), want, "{pattern}");
+        };
+        check("f(.*)", "foo", "ch${1}-$1", Some("choo-oo"));
+        check("f(.*)", "bar", "x", None);
+        check("(?P<a>x)|(?P<a>y)", "y", "$a", Some("y"));
+        check("(foo|bar)", "bar", "$1$0", Some("barbar"));
+        check("(.*)", "", "[$1]", Some("[]"));
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn no_pattern_panics(pattern in r"[\PC\n]{0,24}", text in "[ab&\\[\\]]{0,4}") {
+            if let Ok(regex) = Regex::anchored(&pattern) {
+                let whole = regex.captures(&text).map(|found| found.get(0).map(str::len));
+                proptest::prop_assert_eq!(whole.is_some(), regex.is_match(&text));
+            }
+        }
+
+        #[test]
+        fn syntax_soup_does_not_panic(pattern in r"([(){}\[\]|*+?^$.\\QEpxdb:<>P\-,0-9a]|\\){0,16}") {
+            if let Ok(regex) = Regex::anchored(&pattern) {
+                let _ = regex.captures("aQ0");
+            }
+        }
+    }
+}
