@@ -85,7 +85,8 @@ impl Budget {
         let Inner { name, limit, used, peak, parent } = &*self.0;
         let before = used.fetch_add(bytes, Ordering::Relaxed);
         let now = before.saturating_add(bytes);
-        let refused = (now > *limit).then(|| OverBudget { name, limit: *limit, used: before, wanted: bytes });
+        let refused =
+            (now > *limit).then_some(OverBudget { name, limit: *limit, used: before, wanted: bytes });
         let above = match (refused, parent) {
             (Some(refused), _) => Err(refused),
             (None, Some(parent)) => parent.take(bytes),

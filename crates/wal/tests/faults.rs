@@ -1,0 +1,306 @@
+//! What a log survives: cuts at every byte, flips of every byte, power cuts, full disks, failing syncs.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use nave_base::disk::{Disk, Entry, File, MemoryDisk, SharedDisk};
+use nave_wal::{Damage, Error, Log, Next, Options, Position, Reader, Record, snapshot};
+
+const DIR: &str = "/wal";
+
+fn options(segment_bytes: u64) -> Options {
+    Options { segment_bytes }
+}
+
+fn open(disk: &MemoryDisk, segment_bytes: u64) -> nave_wal::Opened {
+    Log::open(Arc::new(disk.clone()), Path::new(DIR), options(segment_bytes)).unwrap()
+}
+
+type Content = Vec<(u8, Vec<u8>)>;
+
+fn read_all(disk: &MemoryDisk) -> (Content, Vec<Damage>) {
+    let mut reader = Reader::at(Arc::new(disk.clone()), Path::new(DIR), Position::START);
+    let (mut records, mut damages, mut record) = (Vec::new(), Vec::new(), Record::default());
+    loop {
+        match reader.next(&mut record).unwrap() {
+            Next::Record => records.push((record.kind, record.payload.clone())),
+            Next::Damaged(damage) => damages.push(damage),
+            Next::End => return (records, damages),
+        }
+    }
+}
+
+fn sample(count: u8) -> Content {
+    (0..count).map(|i| (i % 7, vec![i; usize::from(i) * 3 % 11])).collect()
+}
+
+fn segment(number: u64) -> PathBuf {
+    Path::new(DIR).join(format!("{number:08}.wal"))
+}
+
+fn bytes_of(disk: &MemoryDisk, number: u64) -> Vec<u8> {
+    disk.open(&segment(number)).unwrap().read_from(0).unwrap()
+}
+
+/// A disk with these segments, numbered from 1.
+fn disk_of(segments: &[Vec<u8>]) -> MemoryDisk {
+    let disk = MemoryDisk::default();
+    for (number, bytes) in (1..).zip(segments) {
+        disk.append(&segment(number)).unwrap().append(bytes).unwrap();
+    }
+    disk
+}
+
+#[test]
+fn every_prefix_yields_the_whole_records_before_it() {
+    let disk = MemoryDisk::default();
+    let mut log = open(&disk, 1 << 20).log;
+    let records = sample(12);
+    let mut ends = Vec::new();
+    for (kind, payload) in &records {
+        log.append(*kind, payload).unwrap();
+        ends.push(usize::try_from(log.end().offset).unwrap());
+    }
+    let whole = bytes_of(&disk, 1);
+    for cut in 0..=whole.len() {
+        let torn = disk_of(&[whole[..cut].to_vec()]);
+        let before = ends.iter().filter(|end| **end <= cut).count();
+        let mut opened = open(&torn, 1 << 20);
+        let kept = if before == 0 { 24 } else { ends[before - 1] };
+        let lost = if cut < 24 { cut } else { cut - kept };
+        assert_eq!(opened.repair.map_or(0, |repair| repair.lost_bytes), lost as u64, "cut at {cut}");
+        opened.log.append(99, b"after").unwrap();
+        let mut want = records[..before].to_vec();
+        want.push((99, b"after".to_vec()));
+        assert_eq!(read_all(&torn), (want, vec![]), "cut at {cut}");
+    }
+}
+
+#[test]
+fn a_flip_of_any_byte_is_named_and_gives_no_wrong_record() {
+    let disk = MemoryDisk::default();
+    let mut log = open(&disk, 100).log;
+    let records = sample(30);
+    for (kind, payload) in &records {
+        log.append(*kind, payload).unwrap();
+    }
+    let segments: Vec<_> = log.segments().iter().map(|info| bytes_of(&disk, info.number)).collect();
+    assert!(segments.len() > 3);
+    for number in 0..segments.len() {
+        for at in 0..segments[number].len() {
+            let mut flipped = segments.clone();
+            flipped[number][at] ^= 0x10;
+            let disk = disk_of(&flipped);
+            let last = number + 1 == segments.len();
+            let (found, damages) = read_all(&disk);
+            let mut rest = records.iter();
+            assert!(found.iter().all(|record| rest.any(|known| known == record)), "{number} {at}");
+            let repair = open(&disk, 100).repair;
+            let after = read_all(&disk);
+            assert!(after.0.len() < records.len(), "{number} {at}: a record of flipped bytes was given");
+            assert!(!after.1.is_empty() || repair.is_some(), "{number} {at}: not named");
+            if !last {
+                assert_eq!(damages.len(), 1, "{number} {at}");
+            }
+        }
+    }
+}
+
+#[test]
+fn damage_costs_one_record_when_the_next_is_whole() {
+    let disk = MemoryDisk::default();
+    let mut log = open(&disk, 1 << 20).log;
+    for (kind, payload) in [(1, b"one"), (2, b"two"), (3, b"six")] {
+        log.append(kind, payload).unwrap();
+    }
+    let mut bytes = bytes_of(&disk, 1);
+    bytes[24 + 12 + 10] ^= 1;
+    let disk = disk_of(&[bytes]);
+    assert_eq!(open(&disk, 1 << 20).repair, None, "what follows is whole, so nothing is cut");
+    let (records, damages) = read_all(&disk);
+    assert_eq!(records, [(1, b"one".to_vec()), (3, b"six".to_vec())]);
+    let named = damages[0].to_string();
+    assert!(named.contains("00000001.wal is damaged at segment 1 offset 36"), "{named}");
+}
+
+#[test]
+fn a_missing_segment_is_named_and_a_removed_beginning_is_not() {
+    let disk = MemoryDisk::default();
+    let mut log = open(&disk, 40).log;
+    for i in 0..4u8 {
+        log.append(i, &[i; 10]).unwrap();
+    }
+    assert_eq!(log.segments().len(), 4);
+    log.remove_before(2).unwrap();
+    assert_eq!(log.segments().len(), 3);
+    let payload = |i: u8| (i, vec![i; 10]);
+    assert_eq!(read_all(&disk), (vec![payload(1), payload(2), payload(3)], vec![]));
+    disk.remove(&segment(3)).unwrap();
+    let (records, damages) = read_all(&disk);
+    assert_eq!(records, [payload(1), payload(3)]);
+    assert_eq!((damages.len(), damages[0].what), (1, "a segment is missing"));
+    log.remove_before(99).unwrap();
+    assert_eq!(log.segments().len(), 1, "the newest stays");
+}
+
+#[test]
+fn a_power_cut_keeps_what_was_synced() {
+    for torn in [0, 1, 5, 9, 14, 1000] {
+        let disk = MemoryDisk::default();
+        let mut log = open(&disk, 64).log;
+        let records = sample(20);
+        for (kind, payload) in &records[..15] {
+            log.append(*kind, payload).unwrap();
+        }
+        log.sync().unwrap();
+        for (kind, payload) in &records[15..17] {
+            log.append(*kind, payload).unwrap();
+        }
+        let disk = disk.after_power_cut(torn);
+        let _ = open(&disk, 64);
+        let (found, damages) = read_all(&disk);
+        assert!(damages.is_empty());
+        assert!(found.len() >= 15 && found == records[..found.len()], "torn {torn}: {}", found.len());
+    }
+}
+
+#[test]
+fn a_full_disk_leaves_the_log_usable() {
+    let disk = MemoryDisk::default();
+    let mut log = open(&disk, 60).log;
+    log.append(1, b"kept").unwrap();
+    for room in 37..100 {
+        disk.set_limit(Some(room));
+        let error = log.append(2, &[7; 40]).unwrap_err();
+        assert!(matches!(error, Error::Full { .. }), "{room}: {error}");
+    }
+    disk.set_limit(None);
+    log.append(3, b"later").unwrap();
+    log.sync().unwrap();
+    let want = vec![(1, b"kept".to_vec()), (3, b"later".to_vec())];
+    assert_eq!(read_all(&disk), (want.clone(), vec![]));
+    assert_eq!(open(&disk, 60).repair, None);
+    assert_eq!(read_all(&disk.after_power_cut(0)), (want, vec![]));
+}
+
+/// A disk whose syncs fail on demand.
+#[derive(Debug, Clone, Default)]
+struct Sick {
+    inner: MemoryDisk,
+    fails: Arc<AtomicBool>,
+}
+
+#[derive(Debug)]
+struct SickFile {
+    inner: Arc<dyn File>,
+    fails: Arc<AtomicBool>,
+}
+
+impl Disk for Sick {
+    fn open(&self, path: &Path) -> io::Result<Arc<dyn File>> {
+        self.inner.open(path)
+    }
+    fn append(&self, path: &Path) -> io::Result<Arc<dyn File>> {
+        Ok(Arc::new(SickFile { inner: self.inner.append(path)?, fails: self.fails.clone() }))
+    }
+    fn list(&self, dir: &Path) -> io::Result<Vec<Entry>> {
+        self.inner.list(dir)
+    }
+    fn create_dir_all(&self, dir: &Path) -> io::Result<()> {
+        self.inner.create_dir_all(dir)
+    }
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        self.inner.remove(path)
+    }
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.inner.rename(from, to)
+    }
+    fn sync_dir(&self, dir: &Path) -> io::Result<()> {
+        self.inner.sync_dir(dir)
+    }
+}
+
+impl File for SickFile {
+    fn append(&self, bytes: &[u8]) -> io::Result<()> {
+        self.inner.append(bytes)
+    }
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+        self.inner.read_at(buffer, offset)
+    }
+    fn sync(&self) -> io::Result<()> {
+        if self.fails.load(Ordering::SeqCst) {
+            return Err(io::Error::other("I/O error"));
+        }
+        self.inner.sync()
+    }
+    fn len(&self) -> io::Result<u64> {
+        self.inner.len()
+    }
+    fn truncate(&self, len: u64) -> io::Result<()> {
+        self.inner.truncate(len)
+    }
+}
+
+#[test]
+fn after_a_failed_sync_the_segment_is_given_up() {
+    let sick = Sick::default();
+    let shared: SharedDisk = Arc::new(sick.clone());
+    let mut log = Log::open(shared, Path::new(DIR), Options::default()).unwrap().log;
+    log.append(1, b"durable").unwrap();
+    log.sync().unwrap();
+    log.append(2, b"not known").unwrap();
+    sick.fails.store(true, Ordering::SeqCst);
+    assert!(matches!(log.sync().unwrap_err(), Error::Io { doing: "syncing", .. }));
+    assert!(log.append(3, b"still sick").is_err());
+    sick.fails.store(false, Ordering::SeqCst);
+    let position = log.append(4, b"well").unwrap();
+    assert_eq!(position.segment, 2);
+    log.sync().unwrap();
+    let (records, damages) = read_all(&sick.inner.after_power_cut(0));
+    assert_eq!((records, damages), (vec![(1, b"durable".to_vec()), (4, b"well".to_vec())], vec![]));
+}
+
+#[test]
+fn a_version_of_the_future_is_refused() {
+    let disk = MemoryDisk::default();
+    drop(open(&disk, 100));
+    let mut bytes = bytes_of(&disk, 1);
+    bytes[8] = 2;
+    let check = crc32c::crc32c(&bytes[..20]);
+    bytes[20..24].copy_from_slice(&check.to_le_bytes());
+    let disk = disk_of(&[bytes]);
+    let error = Log::open(Arc::new(disk), Path::new(DIR), options(100)).unwrap_err();
+    assert!(matches!(error, Error::Version { found: 2, expected: 1, .. }), "{error}");
+}
+
+#[test]
+fn a_snapshot_is_there_whole_or_not_at_all() {
+    let disk = MemoryDisk::default();
+    let shared: SharedDisk = Arc::new(disk.clone());
+    let path = Path::new("/wal/checkpoint");
+    let read = |disk: &MemoryDisk| {
+        let (shared, mut found): (SharedDisk, _) = (Arc::new(disk.clone()), Content::new());
+        let whole = snapshot::read::<Error>(&shared, path, 7, |record| {
+            found.push((record.kind, record.payload.clone()));
+            Ok(())
+        });
+        whole.unwrap().then_some(found)
+    };
+    let records = sample(9);
+    let mut writer = snapshot::Writer::create(shared.clone(), path, 7).unwrap();
+    for (kind, payload) in &records {
+        writer.append(*kind, payload).unwrap();
+    }
+    assert_eq!(read(&disk), None);
+    writer.finish().unwrap();
+    assert_eq!(read(&disk.after_power_cut(0)), Some(records));
+    let bytes = disk.open(path).unwrap().read_from(0).unwrap();
+    for cut in 0..bytes.len() {
+        let file = disk.append(path).unwrap();
+        file.truncate(0).unwrap();
+        file.append(&bytes[..cut]).unwrap();
+        assert_eq!(read(&disk), None, "cut at {cut}");
+    }
+}
