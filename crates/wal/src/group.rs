@@ -15,10 +15,12 @@ const WAITING_MAX: usize = 1024;
 const GROUP_BYTES_MAX: usize = 32 << 20;
 
 type Answer = oneshot::Sender<Result<Position, Error>>;
+/// One caller's records, and where it waits.
+type Commit = (Vec<(u8, Vec<u8>)>, Answer);
 type Job = Box<dyn FnOnce(&mut Log) + Send>;
 
 enum Request {
-    Commit { records: Vec<(u8, Vec<u8>)>, answer: Answer },
+    Commit(Commit),
     Job(Job),
 }
 
@@ -57,7 +59,7 @@ impl GroupCommit {
             return Err(Error::TooLarge { bytes: payload.len(), limit: RECORD_BYTES_MAX });
         }
         let (answer, answered) = oneshot::channel();
-        self.send(Request::Commit { records, answer }).await?;
+        self.send(Request::Commit((records, answer))).await?;
         answered.await.map_err(|_| Error::Closed)?
     }
 
@@ -121,14 +123,14 @@ impl Writer {
     }
 
     /// All that waits already, up to a job or the size of a group.
-    fn gather(&mut self, first: Request) -> (Vec<(Vec<(u8, Vec<u8>)>, Answer)>, Option<Job>) {
+    fn gather(&mut self, first: Request) -> (Vec<Commit>, Option<Job>) {
         let mut group = Vec::new();
         let mut bytes = 0;
         let mut next = Some(first);
         while let Some(request) = next {
             match request {
                 Request::Job(job) => return (group, Some(job)),
-                Request::Commit { records, answer } => {
+                Request::Commit((records, answer)) => {
                     bytes += records.iter().map(|(_, payload)| payload.len()).sum::<usize>();
                     group.push((records, answer));
                 }
@@ -138,7 +140,7 @@ impl Writer {
         (group, None)
     }
 
-    fn commit(&mut self, group: Vec<(Vec<(u8, Vec<u8>)>, Answer)>) {
+    fn commit(&mut self, group: Vec<Commit>) {
         let records = group.iter().flat_map(|(records, _)| records);
         let written = self.log.append_group(records.map(|(kind, payload)| (*kind, &payload[..])));
         let result = written.and_then(|first| self.log.sync().map(|_| first));
