@@ -1,0 +1,120 @@
+# Nave: every task of the project. Each target sets up what it needs; `make help` lists them.
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+MAKEFLAGS += --no-builtin-rules
+
+CARGO ?= cargo
+TOOLS := $(CURDIR)/.cache/tools
+TARGET := $(or $(CARGO_TARGET_DIR),$(CURDIR)/target)
+NAVE := $(TARGET)/release/nave
+
+# Extra arguments: `make demo ARGS="--port 9190"`, `make test ARGS="-p nave-wal"`.
+ARGS ?=
+
+# The benchmark's load.
+BENCH_SERIES ?= 20000
+BENCH_MINUTES ?= 10
+BENCH_ROUNDS ?= 1
+BENCH_CHURN ?= 0
+BENCH_SERVERS ?= prometheus,victoria-metrics,nave
+BENCH_TARGETS ?= 50
+BENCH_TARGET_SERIES ?= 400
+BENCH_INTERVAL ?= 5
+BENCH_SECONDS ?= 60
+BENCH_OUTAGE ?= 30
+BENCH_AGENTS ?= prometheus-agent,vmagent,nave-agent
+BENCH_WORK ?= $(CURDIR)/bench/runs
+
+# Time for each fuzz target.
+FUZZ_SECONDS ?= 60
+
+.PHONY: help demo test build check bench fuzz peers format setup clean
+.PHONY: check-format check-lint check-doc check-deny check-edges check-shell check-bench
+
+help: ## List the targets.
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+	@echo
+	@echo "Knobs of make bench and make fuzz:"
+	@grep -hE '^(BENCH|FUZZ)_[A-Z_]+ \?=' $(MAKEFILE_LIST) | sed -E 's/^/  /; s/ \?= /=/'
+
+setup: ## Check that the toolchain is there (every target does).
+	@command -v $(CARGO) >/dev/null || { \
+	  echo "cargo was not found. Nave is built with Rust $$(sed -nE 's/^channel = "(.*)"/\1/p' rust-toolchain.toml):" >&2; \
+	  echo "install rustup, which then takes the release of rust-toolchain.toml by itself." >&2; exit 1; }
+	@command -v cc >/dev/null || command -v gcc >/dev/null || { \
+	  echo "no C compiler was found (cc or gcc); the cryptography library needs one. On Debian: apt-get install gcc." >&2; exit 1; }
+	@$(CARGO) --version >/dev/null || { \
+	  echo "cargo does not start; rust-toolchain.toml asks for Rust $$(sed -nE 's/^channel = "(.*)"/\1/p' rust-toolchain.toml)." >&2; exit 1; }
+
+demo: build ## Start a hub and two agents on this machine, until Ctrl-C.
+	exec $(NAVE) demo $(ARGS)
+
+build: setup ## Build the release binary.
+	$(CARGO) build --release --locked -p nave
+	@echo "built $(NAVE)"
+
+test: setup ## Run all tests, end to end with the real peers included.
+	@CARGO="$(CARGO)" scripts/test $(ARGS)
+
+check: check-shell check-format check-edges check-lint check-doc check-deny check-bench ## Everything that is checked without running Nave.
+	@echo "check: all passed"
+
+check-format: setup
+	$(CARGO) fmt --all --check
+	cd bench && $(CARGO) fmt --check
+	cd fuzz && $(CARGO) fmt --check
+
+check-lint: setup
+	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
+
+check-doc: setup
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --locked --quiet
+
+check-edges: setup
+	$(CARGO) test --locked --quiet -p nave --test edges
+
+check-deny: setup
+	@deny="$$(command -v cargo-deny || true)"; \
+	if [ -z "$$deny" ]; then \
+	  deny=$(TOOLS)/bin/cargo-deny; \
+	  [ -x "$$deny" ] || $(CARGO) install cargo-deny --locked --root $(TOOLS); \
+	fi; \
+	"$$deny" check --hide-inclusion-graph bans licenses sources
+
+check-shell:
+	@for script in scripts/* .ci/run; do bash -n "$$script"; done
+
+check-bench: setup
+	cd bench && CARGO_TARGET_DIR=target $(CARGO) clippy --all-targets --locked --quiet -- -D warnings
+
+peers: ## Unpack the real Prometheus, vmagent, node_exporter and Alertmanager for tests and benchmark.
+	@scripts/peers
+
+bench: build ## Measure Nave beside its peers; takes minutes, wants a quiet machine.
+	cd bench && CARGO_TARGET_DIR=target $(CARGO) build --release --locked
+	@mkdir -p $(BENCH_WORK)
+	PEERS_BIN="$$(scripts/peers)" NAVE_BIN=$(NAVE) bench/target/release/fleetbench compare \
+	  --targets-file bench/targets.toml --queries bench/queries/dashboards.toml --work $(BENCH_WORK) \
+	  --only $(BENCH_SERVERS) --series $(BENCH_SERIES) --minutes $(BENCH_MINUTES) --churn $(BENCH_CHURN) \
+	  --rounds $(BENCH_ROUNDS) --json $(BENCH_WORK)/compare.json | tee $(BENCH_WORK)/compare.txt
+	PEERS_BIN="$$(scripts/peers)" NAVE_BIN=$(NAVE) bench/target/release/fleetbench agent \
+	  --targets-file bench/agents.toml --work $(BENCH_WORK) --only $(BENCH_AGENTS) \
+	  --targets $(BENCH_TARGETS) --series $(BENCH_TARGET_SERIES) --interval $(BENCH_INTERVAL) \
+	  --seconds $(BENCH_SECONDS) --outage $(BENCH_OUTAGE) --json $(BENCH_WORK)/agent.json \
+	  | tee $(BENCH_WORK)/agent.txt
+	@echo "tables and JSON are in $(BENCH_WORK)"
+
+fuzz: setup ## Run every fuzz target for FUZZ_SECONDS.
+	@scripts/fuzz $(FUZZ_SECONDS)
+
+format: setup ## Format all code.
+	$(CARGO) fmt --all
+	cd bench && $(CARGO) fmt
+	cd fuzz && $(CARGO) fmt
+
+clean: ## Remove what was built; caches stay.
+	$(CARGO) clean
+	rm -rf bench/target bench/runs

@@ -1,0 +1,202 @@
+//! Figures, medians over rounds, and the table.
+
+use crate::query::{Difference, Measured};
+use serde::Serialize;
+use std::fmt::Write as _;
+
+/// The `q` quantile (nearest rank) of sorted values; 0 of none.
+pub fn quantile(sorted: &[f64], q: f64) -> f64 {
+    match sorted.len() {
+        0 => 0.0,
+        n => sorted[((q * n as f64).ceil() as usize).clamp(1, n) - 1],
+    }
+}
+
+/// One measured figure of one target in one round.
+#[derive(Debug, Clone, Serialize)]
+pub struct Figure {
+    pub name: String,
+    /// Unit, for the reader; less is better unless it is a rate.
+    pub unit: &'static str,
+    pub value: f64,
+}
+
+/// All that one round gave for one target.
+#[derive(Debug, Default, Serialize)]
+pub struct Round {
+    pub target: String,
+    pub round: usize,
+    /// 1-minute load average of the machine when this began.
+    pub load_before: f64,
+    pub figures: Vec<Figure>,
+    /// Bytes of each entry of the data directory after the ingest.
+    pub disk: Vec<(String, u64)>,
+    pub queries: Vec<Measured>,
+    /// Things that went wrong, such as refused samples.
+    pub remarks: Vec<String>,
+}
+
+impl Round {
+    pub fn add(&mut self, name: &str, unit: &'static str, value: f64) {
+        self.figures.push(Figure { name: name.to_string(), unit, value });
+    }
+}
+
+/// Every figure of every round, the queries' included, as (name, unit, value).
+fn figures(round: &Round) -> impl Iterator<Item = (String, &'static str, f64)> + '_ {
+    let of = |f: fn(&Measured) -> f64| round.queries.iter().map(f).sum::<f64>();
+    let mut sums = Vec::new();
+    if !round.queries.is_empty() {
+        sums.push(("all queries: sum of p50".to_string(), "ms", of(|q| q.p50_ms)));
+        sums.push(("all queries: sum of CPU".to_string(), "ms", of(|q| q.cpu_ms)));
+    }
+    round.figures.iter().map(|f| (f.name.clone(), f.unit, f.value)).chain(sums)
+}
+
+fn number(v: f64) -> String {
+    match v.abs() {
+        _ if !v.is_finite() => "-".into(),
+        a if a == 0.0 || (a >= 1000.0) => format!("{v:.0}"),
+        a if a >= 10.0 => format!("{v:.1}"),
+        a if a >= 0.1 => format!("{v:.3}"),
+        _ => format!("{v:.5}"),
+    }
+}
+
+/// Median over the rounds in which a target has the figure.
+fn median(mut values: Vec<f64>) -> Option<f64> {
+    values.sort_by(f64::total_cmp);
+    (!values.is_empty()).then(|| quantile(&values, 0.5))
+}
+
+/// The tables, in Markdown: figures, queries, disk, differences, remarks; medians over the rounds.
+pub fn table(rounds: &[Round], differences: &[Difference]) -> String {
+    let mut targets: Vec<&str> = Vec::new();
+    for r in rounds {
+        if !targets.contains(&r.target.as_str()) {
+            targets.push(&r.target);
+        }
+    }
+    let mut out = String::new();
+    let cells = |row: &[Option<f64>]| {
+        let mut text = String::new();
+        for (i, v) in row.iter().enumerate() {
+            let _ = write!(text, " {} |", v.map_or("-".into(), number));
+            if i > 0 {
+                let ratio = v
+                    .zip(row[0])
+                    .map(|(v, first)| v / first)
+                    .filter(|r| r.is_finite())
+                    .map_or("-".into(), |r| format!("{r:.2}x"));
+                let _ = write!(text, " {ratio} |");
+            }
+        }
+        text
+    };
+    let head = |out: &mut String, first: &str| {
+        let names: String = targets
+            .iter()
+            .enumerate()
+            .map(|(i, t)| if i > 0 { format!(" {t} | ratio |") } else { format!(" {t} |") })
+            .collect();
+        let _ = writeln!(out, "\n| {first} |{names}\n|---|{}", "---:|".repeat(targets.len() * 2 - 1));
+    };
+
+    head(&mut out, "figure");
+    let mut names: Vec<(String, &str)> = Vec::new();
+    for (name, unit, _) in rounds.iter().flat_map(figures) {
+        if !names.iter().any(|n| n.0 == name) {
+            names.push((name, unit));
+        }
+    }
+    let of = |target: &str, f: &dyn Fn(&Round) -> Option<f64>| {
+        median(rounds.iter().filter(|r| r.target == target).filter_map(f).collect())
+    };
+    for (name, unit) in &names {
+        let row: Vec<_> =
+            targets.iter().map(|t| of(t, &|r| figures(r).find(|f| f.0 == *name).map(|f| f.2))).collect();
+        let _ = writeln!(out, "| {name} ({unit}) |{}", cells(&row));
+    }
+
+    let mut queries: Vec<&str> = Vec::new();
+    for q in rounds.iter().flat_map(|r| &r.queries) {
+        if !queries.contains(&q.name.as_str()) {
+            queries.push(&q.name);
+        }
+    }
+    type Column = fn(&Measured) -> f64;
+    let columns: [Column; 4] = [|q| q.p50_ms, |q| q.p95_ms, |q| q.max_ms, |q| q.cpu_ms];
+    if !queries.is_empty() {
+        let names: String = targets.iter().map(|t| format!(" {t}: p50 | p95 | max | CPU |")).collect();
+        let ratios: String = targets[1..].iter().map(|t| format!(" {t}: p50 | CPU |")).collect();
+        let _ = writeln!(
+            out,
+            "\n| query (ms, per run) |{names}{ratios}\n|---|{}",
+            "---:|".repeat(targets.len() * 6 - 2)
+        );
+    }
+    for name in &queries {
+        let row = |t: &str| {
+            columns.map(|f| {
+                of(t, &|r| r.queries.iter().find(|q| q.name == *name).filter(|q| q.error.is_none()).map(f))
+            })
+        };
+        let rows: Vec<_> = targets.iter().map(|t| row(t)).collect();
+        let values: String =
+            rows.iter().flatten().map(|v| format!(" {} |", v.map_or("-".into(), number))).collect();
+        let ratio = |a: Option<f64>, b: Option<f64>| {
+            a.zip(b).map(|(a, b)| a / b).filter(|r| r.is_finite()).map_or("-".into(), |r| format!("{r:.2}x"))
+        };
+        let ratios: String = rows[1..]
+            .iter()
+            .flat_map(|r| [0, 3].map(|i| format!(" {} |", ratio(r[i], rows[0][i]))))
+            .collect();
+        let _ = writeln!(out, "| {name} |{values}{ratios}");
+    }
+
+    let _ = writeln!(out);
+    for r in rounds {
+        let disk: Vec<String> = r
+            .disk
+            .iter()
+            .filter(|d| d.1 > 4096)
+            .map(|(n, b)| format!("{n} {:.2} MiB", *b as f64 / 1_048_576.0))
+            .collect();
+        let _ = writeln!(
+            out,
+            "{} round {}: load before {:.2}; disk: {}",
+            r.target,
+            r.round,
+            r.load_before,
+            disk.join(", ")
+        );
+        for remark in &r.remarks {
+            let _ = writeln!(out, "  REMARK {remark}");
+        }
+    }
+    if targets.len() > 1 && !queries.is_empty() {
+        let _ = writeln!(
+            out,
+            "\nAnswers that differ from those of {} (the others agree within 1e-9):",
+            targets[0]
+        );
+        for d in differences {
+            let _ = writeln!(
+                out,
+                "- {} / {}:{} series -{} +{}, points unmatched {}, off {}/{}, worst {:.3e}, median {:.1e}; {}",
+                d.query,
+                d.target,
+                if d.only_names { " only __name__ kept or not;" } else { "" },
+                d.missing_series,
+                d.extra_series,
+                d.unmatched_points,
+                d.off_points,
+                d.common_points,
+                d.worst,
+                d.median,
+                d.example.chars().take(400).collect::<String>()
+            );
+        }
+    }
+    out
+}
