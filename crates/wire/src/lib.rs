@@ -1,1 +1,10 @@
 //! Bytes between processes: exposition text, OpenMetrics, remote write; pure, no I/O.
+//!
+//! Everything here reads bytes that somebody else wrote: nothing panics on them, and nothing is
+//! allocated by a length that they claim before that length is checked.
+
+pub mod exposition;
+pub mod remote_write;
+pub mod write_v1;
+
+mod pairs;

@@ -1,0 +1,143 @@
+//! Protobuf's wire format: tags, varints, lengths. Positions are offsets into the whole body, so that
+//! errors say where they are.
+
+use super::Error;
+
+/// How a field is laid out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Wire {
+    Varint,
+    Fixed64,
+    Bytes,
+    Fixed32,
+}
+
+/// A cursor over `body[at..end]`.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Fields<'a> {
+    pub(super) body: &'a [u8],
+    pub(super) at: usize,
+    pub(super) end: usize,
+}
+
+impl<'a> Fields<'a> {
+    /// All of `body`.
+    pub(super) fn new(body: &'a [u8]) -> Self {
+        Self { body, at: 0, end: body.len() }
+    }
+
+    #[cold]
+    fn broken<T>(&self, expected: &'static str) -> Result<T, Error> {
+        Err(Error::Protobuf { offset: self.at, expected })
+    }
+
+    #[inline]
+    pub(super) fn is_empty(&self) -> bool {
+        self.at >= self.end
+    }
+
+    /// The next field's number and layout; `None` at the end.
+    #[inline]
+    pub(super) fn tag(&mut self) -> Result<Option<(u32, Wire)>, Error> {
+        if self.is_empty() {
+            return Ok(None);
+        }
+        let start = *self;
+        let tag = self.varint()?;
+        let wire = match tag & 7 {
+            0 => Wire::Varint,
+            1 => Wire::Fixed64,
+            2 => Wire::Bytes,
+            5 => Wire::Fixed32,
+            _ => return start.broken("a field without groups"),
+        };
+        match u32::try_from(tag >> 3) {
+            Ok(number @ 1..=0x1fff_ffff) => Ok(Some((number, wire))),
+            _ => start.broken("a field number from 1 to 536870911"),
+        }
+    }
+
+    #[inline]
+    pub(super) fn varint(&mut self) -> Result<u64, Error> {
+        if let Some(&byte) = self.body.get(self.at)
+            && byte < 0x80
+            && self.at < self.end
+        {
+            self.at += 1;
+            return Ok(u64::from(byte));
+        }
+        self.long_varint()
+    }
+
+    fn long_varint(&mut self) -> Result<u64, Error> {
+        let mut rest = &self.body[self.at..self.end];
+        match nave_base::varint::take_u64(&mut rest) {
+            Some(value) => {
+                self.at = self.end - rest.len();
+                Ok(value)
+            }
+            None => self.broken("a varint of at most 64 bits"),
+        }
+    }
+
+    #[inline]
+    pub(super) fn fixed64(&mut self) -> Result<u64, Error> {
+        match self.body[self.at..self.end].first_chunk::<8>() {
+            Some(bytes) => {
+                self.at += 8;
+                Ok(u64::from_le_bytes(*bytes))
+            }
+            None => self.broken("8 bytes of a double"),
+        }
+    }
+
+    pub(super) fn double(&mut self) -> Result<f64, Error> {
+        self.fixed64().map(f64::from_bits)
+    }
+
+    /// A nested message or text: a cursor over it.
+    #[inline]
+    pub(super) fn nested(&mut self) -> Result<Fields<'a>, Error> {
+        let start = *self;
+        let len = self.varint()?;
+        match usize::try_from(len) {
+            Ok(len) if len <= self.end - self.at => {
+                let nested = Fields { body: self.body, at: self.at, end: self.at + len };
+                self.at = nested.end;
+                Ok(nested)
+            }
+            _ => start.broken("a length within the message"),
+        }
+    }
+
+    /// The bytes from here to the end.
+    #[inline]
+    pub(super) fn rest(&self) -> &'a [u8] {
+        &self.body[self.at..self.end]
+    }
+
+    /// Steps over a field of no interest.
+    pub(super) fn skip(&mut self, wire: Wire) -> Result<(), Error> {
+        match wire {
+            Wire::Varint => self.varint().map(drop),
+            Wire::Fixed64 => self.fixed64().map(drop),
+            Wire::Bytes => self.nested().map(drop),
+            Wire::Fixed32 if self.end - self.at >= 4 => {
+                self.at += 4;
+                Ok(())
+            }
+            Wire::Fixed32 => self.broken("4 bytes of a fixed32"),
+        }
+    }
+
+    /// A known field of a layout that its message does not define.
+    #[cold]
+    pub(super) fn wrong_wire<T>(&self) -> Result<T, Error> {
+        self.broken("the field in the layout that the message defines")
+    }
+}
+
+/// The inverse of zigzag.
+pub(super) fn unzigzag(value: u64) -> i64 {
+    (value >> 1) as i64 ^ -((value & 1) as i64)
+}
