@@ -1,4 +1,4 @@
-//! The exposition page under construction: families by name, each with its samples.
+//! The exposition page under construction: families by name, each written as its samples come.
 //!
 //! Not a registry: values are known when they are added, and a page lives for one scrape. Invariants:
 //! every family has HELP and TYPE once, families come sorted by name, and a family without samples is
@@ -6,38 +6,29 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
 
-/// What the page says after `# TYPE`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Kind {
-    Counter,
-    Gauge,
-    Untyped,
-}
-
-impl Kind {
-    fn name(self) -> &'static str {
-        match self {
-            Self::Counter => "counter",
-            Self::Gauge => "gauge",
-            Self::Untyped => "untyped",
-        }
-    }
-}
+pub(crate) use nave_model::metadata::MetricType as Kind;
+use nave_wire::exposition::{Format, PageWriter};
 
 /// The samples of one metric name.
 #[derive(Debug)]
 pub(crate) struct Family {
-    help: Cow<'static, str>,
-    kind: Kind,
-    lines: Vec<(String, f64)>,
+    name: Cow<'static, str>,
+    text: PageWriter,
+    samples: usize,
 }
 
 impl Family {
+    fn new(name: Cow<'static, str>, help: &str, kind: Kind) -> Self {
+        let mut text = PageWriter::new(Format::Text);
+        text.family(&name, help, kind);
+        Self { name, text, samples: 0 }
+    }
+
     /// Adds the sample with these labels; label names are in the order they are to be shown.
     pub(crate) fn sample(&mut self, labels: &[(&str, &str)], value: f64) -> &mut Self {
-        self.lines.push((write_labels(labels), value));
+        self.text.sample(&self.name, labels, value);
+        self.samples += 1;
         self
     }
 }
@@ -54,7 +45,8 @@ impl Page {
         help: impl Into<Cow<'static, str>>,
         kind: Kind,
     ) -> &mut Family {
-        self.0.entry(name.into()).or_insert_with(|| Family { help: help.into(), kind, lines: Vec::new() })
+        let name = name.into();
+        self.0.entry(name.clone()).or_insert_with(|| Family::new(name, &help.into(), kind))
     }
 
     /// Takes over all families of `other`, whose names this page does not have.
@@ -65,52 +57,9 @@ impl Page {
 
     /// The page as Prometheus text 0.0.4.
     pub(crate) fn into_text(self) -> String {
-        let mut text = String::new();
-        for (name, family) in self.0.iter().filter(|(_, family)| !family.lines.is_empty()) {
-            let help = family.help.replace('\\', "\\\\").replace('\n', "\\n");
-            // Writing to a string cannot fail.
-            let _ = writeln!(text, "# HELP {name} {help}\n# TYPE {name} {}", family.kind.name());
-            for (labels, value) in &family.lines {
-                let _ = writeln!(text, "{name}{labels} {}", Number(*value));
-            }
-        }
-        text
+        let written = self.0.into_values().filter(|family| family.samples > 0);
+        written.map(|family| family.text.finish()).collect()
     }
-}
-
-struct Number(f64);
-
-impl std::fmt::Display for Number {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self.0 {
-            value if value.is_nan() => f.write_str("NaN"),
-            f64::INFINITY => f.write_str("+Inf"),
-            f64::NEG_INFINITY => f.write_str("-Inf"),
-            value => write!(f, "{value}"),
-        }
-    }
-}
-
-fn write_labels(labels: &[(&str, &str)]) -> String {
-    let mut text = String::new();
-    for (i, (name, value)) in labels.iter().enumerate() {
-        text.push(if i == 0 { '{' } else { ',' });
-        text.push_str(name);
-        text.push_str("=\"");
-        for c in value.chars() {
-            match c {
-                '\\' => text.push_str("\\\\"),
-                '"' => text.push_str("\\\""),
-                '\n' => text.push_str("\\n"),
-                c => text.push(c),
-            }
-        }
-        text.push('"');
-    }
-    if !labels.is_empty() {
-        text.push('}');
-    }
-    text
 }
 
 /// `text` as a part of a metric name: every byte that may not stand there becomes an underscore.
@@ -123,14 +72,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn families_are_sorted_escaped_and_never_empty() {
+    fn families_are_sorted_and_never_empty() {
         let mut page = Page::default();
         page.family("b_total", "Has a \\ and\na line.", Kind::Counter).sample(&[("a", "q\"\\\n")], 1.5);
         page.family("a", "First.", Kind::Gauge)
             .sample(&[], f64::INFINITY)
-            .sample(&[("x", "y"), ("z", "")], -2e21);
-        page.family("c", "Nothing in it.", Kind::Untyped);
-        let expect = "# HELP a First.\n# TYPE a gauge\na +Inf\na{x=\"y\",z=\"\"} -2000000000000000000000\n\
+            .sample(&[("x", "y"), ("z", "")], -2.0);
+        page.family("c", "Nothing in it.", Kind::Unknown);
+        page.family("a", "First.", Kind::Gauge).sample(&[("x", "z")], 0.0);
+        let expect = "# HELP a First.\n# TYPE a gauge\na +Inf\na{x=\"y\",z=\"\"} -2\na{x=\"z\"} 0\n\
                       # HELP b_total Has a \\\\ and\\na line.\n# TYPE b_total counter\n\
                       b_total{a=\"q\\\"\\\\\\n\"} 1.5\n";
         assert_eq!(page.into_text(), expect);

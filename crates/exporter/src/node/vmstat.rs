@@ -26,7 +26,7 @@ impl Vmstat {
             page.family(
                 format!("node_vmstat_{name}"),
                 format!("/proc/vmstat information field {name}."),
-                Kind::Untyped,
+                Kind::Unknown,
             )
             .sample(&[], value);
         }

@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 
 use nave_base::clock::FakeClock;
 use nave_exporter::{Node, NodeOptions};
+use nave_wire::exposition::{Entry, Format, Parser};
 use page::Parsed;
 use tempfile::TempDir;
 
@@ -34,7 +35,19 @@ fn corpus() -> Option<PathBuf> {
 }
 
 fn page(options: NodeOptions) -> Parsed {
-    Parsed::read(&Node::new(options, FakeClock::at(NOW_MS)).unwrap().page())
+    let page = Node::new(options, FakeClock::at(NOW_MS)).unwrap().page();
+    check_scrapable(&page);
+    Parsed::read(&page)
+}
+
+/// Our own scraper takes every line.
+fn check_scrapable(page: &str) {
+    let mut parser = Parser::new(page.as_bytes(), Format::Text);
+    while let Some(entry) = parser.next().unwrap() {
+        if let Entry::Sample(sample) = entry {
+            sample.labels().unwrap();
+        }
+    }
 }
 
 /// The families of the golden page that our collectors make with the options of the test.
