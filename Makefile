@@ -32,7 +32,7 @@ BENCH_WORK ?= $(CURDIR)/bench/runs
 FUZZ_SECONDS ?= 60
 
 .PHONY: help demo test build check bench fuzz peers format setup clean
-.PHONY: check-format check-lint check-doc check-deny check-edges check-shell check-bench
+.PHONY: check-format check-lint check-doc check-deny check-edges check-shell check-index check-bench
 
 help: ## List the targets.
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -59,7 +59,7 @@ build: setup ## Build the release binary.
 test: setup ## Run all tests, end to end with the real peers included.
 	@CARGO="$(CARGO)" scripts/test $(ARGS)
 
-check: check-shell check-format check-edges check-lint check-doc check-deny check-bench ## Everything that is checked without running Nave.
+check: check-shell check-index check-format check-edges check-lint check-doc check-deny check-bench ## Everything that is checked without running Nave.
 	@echo "check: all passed"
 
 check-format: setup
@@ -86,6 +86,11 @@ check-deny: setup
 
 check-shell:
 	@for script in scripts/* .ci/run; do bash -n "$$script"; done
+
+check-index:
+	@for page in docs/decisions/[0-9]*.md; do \
+	  grep -q "($${page##*/})" docs/decisions/README.md || { echo "$$page is not in docs/decisions/README.md" >&2; exit 1; }; \
+	done
 
 check-bench: setup
 	cd bench && CARGO_TARGET_DIR=target $(CARGO) clippy --all-targets --locked --quiet -- -D warnings
