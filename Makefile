@@ -101,11 +101,11 @@ peers: ## Unpack the real Prometheus, vmagent, node_exporter and Alertmanager fo
 bench: build ## Measure Nave beside its peers; takes minutes, wants a quiet machine.
 	cd bench && CARGO_TARGET_DIR=target $(CARGO) build --release --locked
 	@mkdir -p $(BENCH_WORK)
-	PEERS_BIN="$$(scripts/peers)" NAVE_BIN=$(NAVE) bench/target/release/fleetbench compare \
+	peers=$$(scripts/peers); PEERS_BIN=$$peers NAVE_BIN=$(NAVE) bench/target/release/fleetbench compare \
 	  --targets-file bench/targets.toml --queries bench/queries/dashboards.toml --work $(BENCH_WORK) \
 	  --only $(BENCH_SERVERS) --series $(BENCH_SERIES) --minutes $(BENCH_MINUTES) --churn $(BENCH_CHURN) \
 	  --rounds $(BENCH_ROUNDS) --json $(BENCH_WORK)/compare.json | tee $(BENCH_WORK)/compare.txt
-	PEERS_BIN="$$(scripts/peers)" NAVE_BIN=$(NAVE) bench/target/release/fleetbench agent \
+	peers=$$(scripts/peers); PEERS_BIN=$$peers NAVE_BIN=$(NAVE) bench/target/release/fleetbench agent \
 	  --targets-file bench/agents.toml --work $(BENCH_WORK) --only $(BENCH_AGENTS) \
 	  --targets $(BENCH_TARGETS) --series $(BENCH_TARGET_SERIES) --interval $(BENCH_INTERVAL) \
 	  --seconds $(BENCH_SECONDS) --outage $(BENCH_OUTAGE) --json $(BENCH_WORK)/agent.json \
