@@ -44,8 +44,6 @@ pub(crate) struct Lexer<'a> {
     after_operand: bool,
     /// In brackets: whether `:` was seen.
     colon_seen: bool,
-    /// A literal of the series notation: no hexadecimal numbers, and `x` may follow a number.
-    series: bool,
     error: Option<LexError>,
 }
 
@@ -59,9 +57,13 @@ impl<'a> Lexer<'a> {
             parens_open: 0,
             after_operand: false,
             colon_seen: false,
-            series: false,
             error: None,
         }
+    }
+
+    /// Starts at byte `at`, just after an opening brace, as in a series description.
+    pub(crate) fn inside_braces_at(input: &'a [u8], at: usize) -> Self {
+        Self { at, start: at, mode: Mode::Braces, ..Self::new(input) }
     }
 
     /// The bytes of a token.
@@ -188,10 +190,8 @@ impl<'a> Lexer<'a> {
             b'=' => return Ok(TokenKind::Assign),
             b'!' if self.accept(|b| b == b'=') => BinaryOp::NotEqual,
             b'!' => {
-                let after = self.start + 1;
-                self.start = after;
-                self.at = after;
-                return Err(format!("unexpected character after '!': {}", quote_char(&self.input[after..])));
+                let next = quote_char(&self.input[self.at..]);
+                return Err(format!("unexpected character after '!': {next}"));
             }
             b'<' if self.accept(|b| b == b'=') => BinaryOp::LessEqual,
             b'<' if self.accept(|b| b == b'/') => BinaryOp::TrimUpper,
@@ -348,9 +348,9 @@ mod tests {
             "a[5m:1m+step()]",
             "Identifier LeftBracket Duration Colon Duration Op(Add) Step LeftParen RightParen RightBracket",
         );
-        check("1ab", "0:bad number or duration syntax: \"1a\"");
+        check("1ab", "0:bad number or duration syntax: \"1\"");
         check("a $", "Identifier 2:unexpected character: '$'");
         check("a ä", "Identifier 2:unexpected character: 'ä'");
-        check("!", "1:unexpected character after '!': -1");
+        check("!", "0:unexpected character after '!': -1");
     }
 }

@@ -2,13 +2,23 @@
 //!
 //! A query goes through [`parse`] (text to a typed [`Expr`]), a plan and an executor.
 
+pub mod answer;
 pub mod ast;
 mod check;
+pub mod engine;
+pub mod error;
+mod execute;
 pub mod function;
+mod kernel;
 mod lex;
 pub mod parse;
+mod plan;
 mod print;
 mod quote;
+pub mod testscript;
 
+pub use answer::{Answer, Series, Stats, Value, VectorSample};
 pub use ast::Expr;
+pub use engine::{Engine, EngineOptions, QueryOptions};
+pub use error::QueryError;
 pub use parse::{ParseError, ParseErrors, ParseOptions, parse, parse_selector};

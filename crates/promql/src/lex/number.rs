@@ -22,7 +22,7 @@ impl Lexer<'_> {
 
     fn scan_number(&mut self) -> bool {
         let mut hexadecimal = false;
-        if !self.series && self.accept(|b| b == b'0') && self.accept(|b| matches!(b, b'x' | b'X')) {
+        if self.accept(|b| b == b'0') && self.accept(|b| matches!(b, b'x' | b'X')) {
             self.accept(|b| b == b'_');
             hexadecimal = true;
         }
@@ -61,10 +61,7 @@ impl Lexer<'_> {
                 _ => break,
             }
         }
-        match self.peek() {
-            Some(b'x') if self.series => true,
-            next => !next.is_some_and(is_word),
-        }
+        !self.peek().is_some_and(is_word)
     }
 
     fn nothing_after_separator(&mut self) -> bool {

@@ -16,7 +16,9 @@ impl Expr {
         self.pretty_within(LINE_CHARS_MAX)
     }
 
-    pub(crate) fn pretty_within(&self, chars_max: usize) -> String {
+    /// The canonical form, split into indented lines where it is longer than `chars_max`.
+    #[must_use]
+    pub fn pretty_within(&self, chars_max: usize) -> String {
         Pretty { chars_max }.at(self, 0)
     }
 }

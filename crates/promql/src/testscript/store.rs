@@ -1,0 +1,165 @@
+//! A store in memory for scripts and tests: naive on purpose, an oracle for what real stores give.
+//!
+//! Not fast, not bounded, and it does not merge replicas. Appends go anywhere in time.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::sync::Arc;
+
+use futures_util::future::{BoxFuture, FutureExt as _};
+use parking_lot::RwLock;
+
+use nave_model::label::Labels;
+use nave_model::matcher::Matcher;
+use nave_model::sample::Value;
+use nave_model::select::{Columns, Pages, Select, SelectError, Selected, Selection, Watermark};
+use nave_model::time::{TimeRange, Timestamp};
+
+/// A value with its start timestamp.
+#[derive(Debug, Clone)]
+struct Stored {
+    value: Value,
+    start: Timestamp,
+}
+
+type Samples = BTreeMap<Timestamp, Stored>;
+
+/// Another value is stored at that time already.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("duplicate sample for timestamp {timestamp} of {labels} with another value")]
+pub struct Conflict {
+    /// Of which series.
+    pub labels: Labels,
+    /// When.
+    pub timestamp: Timestamp,
+}
+
+/// Series in memory.
+#[derive(Debug, Default)]
+pub struct MemoryStore {
+    series: RwLock<BTreeMap<Labels, Arc<Samples>>>,
+}
+
+impl MemoryStore {
+    /// An empty store.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Stores a sample; `start` is when it began to count, where known. The same sample again is a no-op.
+    ///
+    /// # Errors
+    /// When another value is stored at that time.
+    pub fn append(
+        &self,
+        labels: &Labels,
+        timestamp: Timestamp,
+        value: Value,
+        start: Option<Timestamp>,
+    ) -> Result<(), Conflict> {
+        let mut series = self.series.write();
+        let samples = Arc::make_mut(series.entry(labels.clone()).or_default());
+        if let Some(known) = samples.get(&timestamp) {
+            return if same(&known.value, &value) {
+                Ok(())
+            } else {
+                Err(Conflict { labels: labels.clone(), timestamp })
+            };
+        }
+        samples.insert(timestamp, Stored { value, start: start.unwrap_or_default() });
+        Ok(())
+    }
+
+    /// Stores a float.
+    ///
+    /// # Errors
+    /// When another value is stored at that time.
+    pub fn append_float(&self, labels: &Labels, timestamp: Timestamp, value: f64) -> Result<(), Conflict> {
+        self.append(labels, timestamp, Value::Float(value), None)
+    }
+
+    /// Removes everything.
+    pub fn clear(&self) {
+        self.series.write().clear();
+    }
+}
+
+fn same(a: &Value, b: &Value) -> bool {
+    match (a, b) {
+        (Value::Float(a), Value::Float(b)) => a.to_bits() == b.to_bits(),
+        (Value::Histogram(a), Value::Histogram(b)) => a == b,
+        _ => false,
+    }
+}
+
+impl Select for MemoryStore {
+    fn open(&self, selection: Selection) -> BoxFuture<'_, Result<Box<dyn Selected>, SelectError>> {
+        async move {
+            let matches = |labels: &Labels| {
+                Matcher::all_match(&selection.scope.matchers, labels)
+                    && Matcher::all_match(&selection.matchers, labels)
+            };
+            let range = selection.range;
+            if range.min > range.max {
+                return Ok(Box::new(Found { series: Arc::default(), range }) as Box<dyn Selected>);
+            }
+            let found = self
+                .series
+                .read()
+                .iter()
+                .filter(|(labels, samples)| {
+                    matches(labels) && samples.range(range.min..=range.max).next().is_some()
+                })
+                .take(selection.limit.unwrap_or(usize::MAX))
+                .map(|(labels, samples)| (labels.clone(), Arc::clone(samples)))
+                .collect();
+            Ok(Box::new(Found { series: Arc::new(found), range }) as Box<dyn Selected>)
+        }
+        .boxed()
+    }
+
+    fn watermark(&self) -> Watermark {
+        // Nothing is settled: scripts append anywhere.
+        Watermark { epoch: 0, settled: Timestamp::MIN }
+    }
+}
+
+#[derive(Clone)]
+struct Found {
+    series: Arc<Vec<(Labels, Arc<Samples>)>>,
+    range: TimeRange,
+}
+
+impl Selected for Found {
+    fn len(&self) -> usize {
+        self.series.len()
+    }
+
+    fn labels(&self, index: usize) -> Labels {
+        self.series[index].0.clone()
+    }
+
+    fn fetch(&self, _: Range<usize>) -> BoxFuture<'_, Result<Box<dyn Pages>, SelectError>> {
+        let pages: Box<dyn Pages> = Box::new(self.clone());
+        std::future::ready(Ok(pages)).boxed()
+    }
+}
+
+impl Pages for Found {
+    fn decode(&self, index: usize, columns: &mut Columns) -> Result<(), SelectError> {
+        columns.clear();
+        let samples = &self.series[index].1;
+        let with_start = samples.values().any(|stored| stored.start != Timestamp::default());
+        for (timestamp, stored) in samples.range(self.range.min..=self.range.max) {
+            match &stored.value {
+                Value::Float(value) => columns.push(*timestamp, *value),
+                Value::Histogram(histogram) => columns.push_histogram(*timestamp, Arc::clone(histogram)),
+            }
+            if with_start {
+                columns.start_timestamps.push(stored.start);
+            }
+        }
+        Ok(())
+    }
+}
