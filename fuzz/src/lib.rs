@@ -1,0 +1,12 @@
+//! The properties that the fuzz targets check. A target hands its input to one of these functions; a
+//! panic is a finding, and so is memory beyond the limit that `scripts/fuzz` sets.
+
+mod exposition;
+mod promql;
+mod wal_record;
+mod write_body;
+
+pub use exposition::exposition;
+pub use promql::promql;
+pub use wal_record::wal_record;
+pub use write_body::write_body;
