@@ -174,7 +174,8 @@ impl TokenSource {
         Ok(Token { header: format!("{scheme} {token}"), secret, expires })
     }
 
-    async fn ask(&self, secret: &str, in_header: bool) -> Result<Answer, Error> {
+    /// What is posted. A function of its own, as the serializer must not live across an await.
+    fn form(&self, secret: &str, in_header: bool) -> String {
         let settings = &self.settings;
         let mut form = url::form_urlencoded::Serializer::new(String::new());
         form.append_pair("grant_type", "client_credentials");
@@ -185,6 +186,11 @@ impl TokenSource {
         if !in_header {
             form.append_pair("client_id", &settings.client_id).append_pair("client_secret", secret);
         }
+        form.finish()
+    }
+
+    async fn ask(&self, secret: &str, in_header: bool) -> Result<Answer, Error> {
+        let settings = &self.settings;
         let url = url::Url::parse(&settings.token_url)
             .map_err(|error| Error::Settings(format!("oauth2 token_url: {error}")))?;
         let mut request = self
@@ -194,7 +200,7 @@ impl TokenSource {
             .timeout(TIMEOUT)
             .header(ACCEPT, HeaderValue::from_static("application/json"))
             .header(CONTENT_TYPE, HeaderValue::from_static("application/x-www-form-urlencoded"))
-            .body(form.finish());
+            .body(self.form(secret, in_header));
         if in_header {
             request = request.basic_auth(&settings.client_id, Some(secret));
         }
