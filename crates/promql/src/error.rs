@@ -10,6 +10,9 @@ pub enum QueryError {
     /// The query is not PromQL.
     #[error(transparent)]
     Parse(#[from] ParseErrors),
+    /// The request makes no sense, such as a range query of a range vector.
+    #[error("{0}")]
+    Invalid(String),
     /// The query is well formed but cannot be answered for this data, or passes a limit.
     #[error("{0}")]
     Execution(String),
@@ -29,7 +32,7 @@ impl QueryError {
     #[must_use]
     pub fn kind(&self) -> &'static str {
         match self {
-            Self::Parse(_) => "bad_data",
+            Self::Parse(_) | Self::Invalid(_) => "bad_data",
             Self::Execution(_) => "execution",
             Self::Canceled(_) => "canceled",
             Self::Timeout(_) => "timeout",

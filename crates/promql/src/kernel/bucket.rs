@@ -87,8 +87,7 @@ fn make_monotonic(buckets: &mut [Bucket]) -> Option<Mended> {
         } else if count < before {
             bucket.count = before;
             let difference = before - count;
-            let so_far =
-                mended.unwrap_or(Mended { lowest: bucket.upper, highest: bucket.upper, difference });
+            let so_far = mended.unwrap_or(Mended { lowest: bucket.upper, highest: bucket.upper, difference });
             mended = Some(Mended {
                 lowest: so_far.lowest.min(bucket.upper),
                 highest: so_far.highest.max(bucket.upper),

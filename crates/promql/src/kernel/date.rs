@@ -41,6 +41,13 @@ impl Date {
     }
 }
 
+/// A time in ms as `2006-01-02T15:04:05Z`.
+pub(crate) fn rfc3339(ms: i64) -> String {
+    let seconds = ms.div_euclid(1000);
+    let Date { year, month, day, hour, minute, .. } = Date::at(seconds as f64);
+    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{:02}Z", seconds.rem_euclid(60))
+}
+
 /// Year, month and day of a day number; years run from March inside, so that leap days come last.
 fn civil(days: i64) -> (i64, i64, i64) {
     let shifted = days + 719_468;

@@ -3,9 +3,9 @@
 //! Everything here follows upstream's order of floating point operations, so that answers agree to the
 //! last bit: sums are compensated (Neumaier) and run in time or series order.
 
+pub(crate) mod bucket;
 pub(crate) mod date;
 pub(crate) mod histogram;
-pub(crate) mod bucket;
 pub(crate) mod math;
 pub(crate) mod natural;
 pub(crate) mod order;

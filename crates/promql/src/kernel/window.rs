@@ -131,13 +131,7 @@ pub(crate) struct Cursor {
 
 impl Cursor {
     /// The window `(start, end]`.
-    pub(crate) fn window<'a>(
-        &mut self,
-        points: &'a Points,
-        start: i64,
-        end: i64,
-        step: i64,
-    ) -> Window<'a> {
+    pub(crate) fn window<'a>(&mut self, points: &'a Points, start: i64, end: i64, step: i64) -> Window<'a> {
         let (lo, hi) = &mut self.floats;
         advance(lo, points.times.len(), |i| points.times[i].0 <= start);
         *hi = (*hi).max(*lo);
@@ -184,7 +178,8 @@ pub(crate) mod tests {
 
     #[test]
     fn windows_are_open_on_the_left() {
-        let points = points(&[(0, 1.0), (10, 2.0), (20, 1.0), (30, nave_model::sample::stale_nan()), (40, 4.0)]);
+        let points =
+            points(&[(0, 1.0), (10, 2.0), (20, 1.0), (30, nave_model::sample::stale_nan()), (40, 4.0)]);
         let mut cursor = Cursor::default();
         let mut check = |start: i64, end: i64, want: &[f64], lost: &[f64]| {
             let window = cursor.window(&points, start * 1000, end * 1000, end * 1000);

@@ -1,0 +1,141 @@
+//! One query on its thread, from plan to answer.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use nave_model::sample;
+use nave_model::select::Columns;
+use nave_model::time::Timestamp;
+
+use crate::answer::{Answer, Series, Stats, Value, VectorSample};
+use crate::ast::ValueType;
+use crate::error::QueryError;
+use crate::execute::{self, Collected, Column, Context, Level};
+use crate::plan::{Kind, Node, Steps};
+
+/// Everything a query needs on its thread.
+pub(super) struct Job {
+    pub(super) plan: Node,
+    pub(super) steps: Steps,
+    pub(super) is_instant: bool,
+    pub(super) query: String,
+    pub(super) limit: Option<usize>,
+    pub(super) context: Context,
+}
+
+impl Job {
+    /// Evaluates the plan. A panic becomes an error.
+    pub(super) fn run(self) -> Result<Answer, QueryError> {
+        match catch_unwind(AssertUnwindSafe(|| self.answer())) {
+            Ok(answer) => answer,
+            Err(panic) => {
+                let text = panic_text(&*panic);
+                tracing::error!(query = self.query, panic = text, "query panicked");
+                Err(QueryError::Internal(format!("unexpected error: {text}")))
+            }
+        }
+    }
+
+    fn answer(&self) -> Result<Answer, QueryError> {
+        let mut value = self.value()?;
+        let mut cut = Vec::new();
+        if let Some(limit) = self.limit
+            && truncate(&mut value, limit)
+        {
+            cut.push("results truncated due to limit".to_owned());
+        }
+        let notes = self.context.take_notes();
+        let mut warnings = notes.texts(Level::Warning, &self.query);
+        warnings.extend(cut);
+        let infos = notes.texts(Level::Info, &self.query);
+        let (samples_total, samples_peak, series) = self.context.counts();
+        let stats = Stats { samples_total, samples_peak, series, ..Stats::default() };
+        Ok(Answer { value, warnings, infos, stats })
+    }
+
+    fn value(&self) -> Result<Value, QueryError> {
+        let timestamp = Timestamp(self.steps.start);
+        match (&self.plan.kind, self.plan.ty) {
+            (Kind::Text(text), _) => {
+                return Ok(Value::String { timestamp, value: text.to_text().into_owned() });
+            }
+            (Kind::Raw(input), _) => return self.raw(input),
+            (Kind::Dedupe { input, .. }, ValueType::Matrix) => {
+                if let Kind::Raw(input) = &input.kind {
+                    return self.raw(input);
+                }
+            }
+            _ => {}
+        }
+        let _steps = self.context.charge(execute::column_bytes(self.steps.len()))?;
+        let operator = execute::operator(&self.plan, self.steps, &self.context)?;
+        let Collected { series, charge } = execute::collect(operator, &self.context)?;
+        let value = match self.plan.ty {
+            ValueType::Scalar if self.is_instant => {
+                let value = series.first().and_then(|(_, column)| column.float(0)).unwrap_or(f64::NAN);
+                Value::Scalar { timestamp, value }
+            }
+            _ if self.is_instant => {
+                let sample = |(series, column): (execute::Series, Column)| {
+                    let value = column.value(0)?;
+                    Some(VectorSample { labels: series.labels, timestamp, value })
+                };
+                Value::Vector(series.into_iter().filter_map(sample).collect())
+            }
+            _ => {
+                let series = series.into_iter().map(|(series, column)| Series {
+                    labels: series.labels,
+                    columns: columns(&column, self.steps),
+                });
+                sorted(series.collect())?
+            }
+        };
+        drop(charge);
+        Ok(value)
+    }
+
+    fn raw(&self, input: &crate::plan::RangeInput) -> Result<Value, QueryError> {
+        let (series, charge) = execute::raw(input, self.steps.start, &self.context)?;
+        drop(charge);
+        sorted(series)
+    }
+}
+
+fn sorted(mut series: Vec<Series>) -> Result<Value, QueryError> {
+    series.sort_by(|a, b| a.labels.cmp(&b.labels));
+    if series.windows(2).any(|pair| pair[0].labels == pair[1].labels) {
+        return Err(QueryError::execution("vector cannot contain metrics with the same labelset"));
+    }
+    Ok(Value::Matrix(series))
+}
+
+fn columns(column: &Column, steps: Steps) -> Columns {
+    let mut columns = Columns::default();
+    for (step, time) in steps.iter().enumerate() {
+        match column.value(step) {
+            Some(sample::Value::Float(value)) => columns.push(Timestamp(time), value),
+            Some(sample::Value::Histogram(histogram)) => columns.push_histogram(Timestamp(time), histogram),
+            None => {}
+        }
+    }
+    columns
+}
+
+/// Whether something was cut.
+fn truncate(value: &mut Value, limit: usize) -> bool {
+    let (len, cut): (usize, &mut dyn FnMut()) = match value {
+        Value::Vector(samples) => (samples.len(), &mut || samples.truncate(limit)),
+        Value::Matrix(series) => (series.len(), &mut || series.truncate(limit)),
+        _ => return false,
+    };
+    if limit > 0 && len > limit {
+        cut();
+        return true;
+    }
+    false
+}
+
+fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().map(ToString::to_string);
+    text.or_else(|| panic.downcast_ref::<String>().cloned())
+        .unwrap_or_else(|| "panic without a text".to_owned())
+}

@@ -1,0 +1,130 @@
+//! A function over a range vector, per series and step.
+
+use std::sync::Arc;
+
+use nave_model::select::Columns;
+
+use super::note::quoted;
+use super::range_function::{Step, apply};
+use super::scan::{Evaluate, Scan, Scratch};
+use super::{BoxOperator, Column, Context, Result, Series, operator as operator_of, scalar, subquery};
+use crate::ast::Position;
+use crate::function::FunctionId;
+use crate::kernel::window::Cursor;
+use crate::plan::{RangeCall, RangeInput, Shift, Steps};
+
+/// The operator of `call`.
+pub(super) fn operator(call: &RangeCall, steps: Steps, context: &Context) -> Result<BoxOperator> {
+    let params = call.params.iter().map(|param| scalar::values(operator_of(param, steps, context)?));
+    let params = params.collect::<Result<Vec<_>>>()?;
+    warn_quantile(call, &params, context);
+    let (shift, range_ms) = match &call.input {
+        RangeInput::Source(source) => (source.shift, source.window_ms),
+        RangeInput::Subquery(subquery) => (subquery.shift, subquery.range_ms),
+    };
+    let windows = Windows {
+        function: call.function,
+        name: call.name,
+        pos: call.input_pos,
+        steps,
+        shift,
+        range_ms,
+        params,
+    };
+    Ok(match &call.input {
+        RangeInput::Source(source) => Box::new(Scan::new(source, steps, context, Arc::new(windows))),
+        RangeInput::Subquery(inner) => subquery::operator(inner, windows, context)?,
+    })
+}
+
+fn warn_quantile(call: &RangeCall, params: &[Vec<f64>], context: &Context) {
+    if call.function == FunctionId::QuantileOverTime {
+        super::quantile::warn_outside(call.params[0].pos, &params[0], context);
+    }
+}
+
+/// A function applied to one window per step.
+pub(super) struct Windows {
+    function: FunctionId,
+    name: &'static str,
+    pos: Position,
+    pub(super) steps: Steps,
+    shift: Shift,
+    range_ms: i64,
+    /// Per scalar argument its values at all steps.
+    params: Vec<Vec<f64>>,
+}
+
+impl Windows {
+    /// With `@` and nothing else that changes from step to step, one window serves all steps.
+    fn is_constant(&self) -> bool {
+        self.shift.at.is_some() && self.params.is_empty()
+    }
+
+    fn note_not_counter(&self, series: &Series, column: &Column, scratch: &mut Scratch) {
+        use FunctionId as F;
+        let name = series.labels.metric_name();
+        let counter = ["_total", "_sum", "_count", "_bucket"].iter().any(|suffix| name.ends_with(suffix));
+        let asks = matches!(self.function, F::Rate | F::Increase | F::Irate);
+        if asks && !counter && !name.is_empty() && column.floats().next().is_some() {
+            let text = format!(
+                "metric might not be a counter, name does not end in _total/_sum/_count/_bucket: {}",
+                quoted(name)
+            );
+            scratch.notes.info(self.pos, text);
+        }
+    }
+}
+
+impl Evaluate for Windows {
+    fn evaluate(
+        &self,
+        series: &Series,
+        samples: &mut Columns,
+        scratch: &mut Scratch,
+        column: &mut Column,
+    ) -> Result<()> {
+        scratch.points.take(samples);
+        if matches!(self.function, FunctionId::Rate | FunctionId::Increase) {
+            scratch.points.find_resets();
+        }
+        let mut cursor = Cursor::default();
+        let mut params = vec![0.0; self.params.len()];
+        for (index, time) in self.steps.iter().enumerate() {
+            if index > 0 && self.is_constant() {
+                if let Some(value) = column.value(0) {
+                    column.set_value(index, value);
+                }
+                continue;
+            }
+            let end = self.shift.apply(time);
+            let window = cursor.window(&scratch.points, end.saturating_sub(self.range_ms), end, time);
+            if window.len() == 0 {
+                continue;
+            }
+            scratch.looked_at += window.len() as u64;
+            scratch.window = scratch.window.max(window.len() as u64);
+            for (param, values) in params.iter_mut().zip(&self.params) {
+                *param = values[index];
+            }
+            let step = Step {
+                function: self.function,
+                name: self.name,
+                params: &params,
+                metric: series.labels.metric_name(),
+                pos: self.pos,
+                buffer: &mut scratch.buffer,
+                notes: &mut scratch.notes,
+            };
+            if let Some(value) = apply(step, &window)? {
+                column.set_value(index, value);
+            }
+        }
+        self.note_not_counter(series, column, scratch);
+        Ok(())
+    }
+
+    fn drops_name(&self) -> bool {
+        !matches!(self.function, FunctionId::LastOverTime | FunctionId::FirstOverTime)
+    }
+}

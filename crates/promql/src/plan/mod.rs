@@ -1,0 +1,203 @@
+//! The logical plan: what is evaluated, over which times, from which selections.
+//!
+//! [`build`] turns a syntax tree into a plan for one query, with `@ start()`, durations and the steps of
+//! subqueries resolved. [`optimize`] then applies the rewrites, one per file; each of them leaves every
+//! answer as it was. [`explain`] prints a plan, one node per line.
+
+mod build;
+mod duration;
+mod explain;
+mod fold;
+mod narrow;
+mod pinned;
+mod project;
+mod steps;
+
+use nave_model::label::Labels;
+use nave_model::matcher::Matcher;
+use nave_model::select::{Need, Projection};
+use nave_model::time::TimeRange;
+
+use crate::ast::{AggregateOp, BinaryOp, ByteString, Edge, Matching, Position, ValueType};
+use crate::function::FunctionId;
+
+pub(crate) use build::{Query, build};
+pub(crate) use explain::explain;
+pub(crate) use steps::{Shift, Steps};
+
+/// An expression of the plan.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Node {
+    /// The expression in the query, for annotations.
+    pub(crate) pos: Position,
+    /// What it gives.
+    pub(crate) ty: ValueType,
+    /// What it does.
+    pub(crate) kind: Kind,
+}
+
+/// What a node does.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Kind {
+    /// The same number at every step.
+    Number(f64),
+    /// A text; only as an argument or as the whole query.
+    Text(ByteString),
+    /// The newest sample per step.
+    Scan(Source),
+    /// The time of the newest sample per step.
+    Timestamps(Source),
+    /// A function over a range vector.
+    Range(Box<RangeCall>),
+    /// The samples themselves; only as the whole query.
+    Raw(RangeInput),
+    /// Any other function.
+    Call { function: FunctionId, args: Vec<Node> },
+    /// 1 where the input has no sample.
+    Absent { input: Box<Node>, labels: Labels },
+    /// An aggregation.
+    Aggregate(Box<Aggregate>),
+    /// An operator.
+    Binary(Box<Binary>),
+    /// Unary minus.
+    Negate(Box<Node>),
+    /// Merges series that became equal, where they do not overlap; strips names that were only marked.
+    Dedupe { input: Box<Node>, strip: bool },
+}
+
+/// A selector: which series and which times.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Source {
+    /// All must match.
+    pub(crate) matchers: Vec<Matcher>,
+    /// `offset` and `@`.
+    pub(crate) shift: Shift,
+    /// How far a step looks back: the lookback or the range; in ms.
+    pub(crate) window_ms: i64,
+    /// Whether it stands in `[...]`.
+    pub(crate) is_range: bool,
+    /// `anchored` or `smoothed`.
+    pub(crate) edge: Option<Edge>,
+    /// The times asked from the store.
+    pub(crate) range: TimeRange,
+    /// What is asked from the store.
+    pub(crate) need: Need,
+    /// The labels asked from the store.
+    pub(crate) projection: Projection,
+    /// The function or aggregation around it.
+    pub(crate) function: &'static str,
+}
+
+/// A range vector.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum RangeInput {
+    /// `metric[5m]`
+    Source(Source),
+    /// `expr[5m:1m]`
+    Subquery(Box<Subquery>),
+}
+
+/// An expression evaluated at steps of its own.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Subquery {
+    pub(crate) input: Node,
+    /// When the input is evaluated.
+    pub(crate) steps: Steps,
+    /// How far a step looks back.
+    pub(crate) range_ms: i64,
+    /// `offset` and `@`.
+    pub(crate) shift: Shift,
+}
+
+/// A function over a range vector.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct RangeCall {
+    pub(crate) function: FunctionId,
+    pub(crate) name: &'static str,
+    pub(crate) input: RangeInput,
+    /// Where the range vector stands.
+    pub(crate) input_pos: Position,
+    /// The scalar arguments, in order.
+    pub(crate) params: Vec<Node>,
+}
+
+/// An aggregation.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Aggregate {
+    pub(crate) op: AggregateOp,
+    pub(crate) input: Node,
+    pub(crate) param: Option<Node>,
+    /// Sorted, unique.
+    pub(crate) grouping: Vec<String>,
+    pub(crate) without: bool,
+}
+
+/// An operator with two operands.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Binary {
+    pub(crate) op: BinaryOp,
+    pub(crate) lhs: Node,
+    pub(crate) rhs: Node,
+    pub(crate) return_bool: bool,
+    /// `Some` when both sides are vectors.
+    pub(crate) matching: Option<Matching>,
+}
+
+impl Node {
+    /// The nodes below, in the order of evaluation.
+    fn children_mut(&mut self) -> Vec<&mut Node> {
+        match &mut self.kind {
+            Kind::Number(_) | Kind::Text(_) | Kind::Scan(_) | Kind::Timestamps(_) => Vec::new(),
+            Kind::Raw(RangeInput::Source(_)) => Vec::new(),
+            Kind::Raw(RangeInput::Subquery(subquery)) => vec![&mut subquery.input],
+            Kind::Range(call) => {
+                let RangeCall { input, params, .. } = &mut **call;
+                let inner = match input {
+                    RangeInput::Source(_) => None,
+                    RangeInput::Subquery(subquery) => Some(&mut subquery.input),
+                };
+                inner.into_iter().chain(params).collect()
+            }
+            Kind::Call { args, .. } => args.iter_mut().collect(),
+            Kind::Aggregate(aggregate) => {
+                let Aggregate { input, param, .. } = &mut **aggregate;
+                std::iter::once(input).chain(param).collect()
+            }
+            Kind::Binary(binary) => {
+                let Binary { lhs, rhs, .. } = &mut **binary;
+                vec![lhs, rhs]
+            }
+            Kind::Absent { input, .. } | Kind::Negate(input) | Kind::Dedupe { input, .. } => vec![input],
+        }
+    }
+
+    /// The selector that this node reads itself.
+    fn source_mut(&mut self) -> Option<&mut Source> {
+        match &mut self.kind {
+            Kind::Scan(source) | Kind::Timestamps(source) | Kind::Raw(RangeInput::Source(source)) => {
+                Some(source)
+            }
+            Kind::Range(call) => match &mut call.input {
+                RangeInput::Source(source) => Some(source),
+                RangeInput::Subquery(_) => None,
+            },
+            _ => None,
+        }
+    }
+
+    /// The steps at which the children of this node are evaluated.
+    fn inner_steps(&self, steps: Steps) -> Steps {
+        match &self.kind {
+            Kind::Raw(RangeInput::Subquery(subquery)) => subquery.steps,
+            _ => steps,
+        }
+    }
+}
+
+/// Applies every rewrite. `delayed_names` says that names are dropped at the end of the query.
+pub(crate) fn optimize(plan: &mut Node, steps: Steps) {
+    fold::fold(plan);
+    pinned::remove_dedupe(plan);
+    narrow::narrow(plan, steps);
+    project::project(plan);
+}
