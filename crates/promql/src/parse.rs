@@ -16,7 +16,9 @@ mod literal;
 mod modifier;
 mod selector;
 
+pub(crate) use error::describe;
 pub use error::{ParseError, ParseErrors};
+pub(crate) use literal::parse_number;
 pub(crate) use selector::is_name_matcher;
 
 use crate::ast::{Expr, Position};

@@ -73,7 +73,7 @@ impl fmt::Display for ParseErrors {
 impl std::error::Error for ParseErrors {}
 
 /// A token as error messages show it.
-pub(super) fn describe(kind: TokenKind, text: &[u8]) -> String {
+pub(crate) fn describe(kind: TokenKind, text: &[u8]) -> String {
     use TokenKind as T;
     let shown = String::from_utf8_lossy(text);
     match kind {
