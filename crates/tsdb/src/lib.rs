@@ -1,1 +1,40 @@
 //! Recent data: head behind the log, late data, selection, retention.
+//!
+//! [`Tsdb`] takes batches ([`nave_model::append::Append`]) and gives series ([`nave_model::select::Select`]).
+//! Samples live compressed in memory and, before they are acknowledged, in a log from which memory is rebuilt.
+//! There are no blocks yet: retention bounds log and memory alike.
+//!
+//! Invariants:
+//! - What was acknowledged is durable and visible; what is in the log is never contradicted by it.
+//! - A series has one number for its life, and numbers are never used twice.
+//! - Start timestamps are not kept, and exemplars are refused as [`Reason::Unsupported`] one by one.
+//!
+//! [`Reason::Unsupported`]: nave_model::append::Reason::Unsupported
+
+mod bits;
+mod chunk;
+mod error;
+mod head;
+mod index;
+mod ingest;
+mod lookup;
+mod metadata;
+mod metric;
+mod options;
+mod postings;
+pub mod record;
+mod replay;
+mod retain;
+mod select;
+mod series;
+mod statistics;
+mod store;
+mod ticket;
+mod view;
+
+pub use error::Error;
+pub use options::Options;
+pub use replay::Replayed;
+pub use retain::Retained;
+pub use statistics::{HeadStatistics, Ranked, Statistics};
+pub use store::Tsdb;

@@ -1,0 +1,161 @@
+//! What the parts of the store share: tables of series, tenants, bounds of time, counts.
+//!
+//! Lock order: a partition's index, then a shard of a table, then a series. No two of one kind at once.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+
+use nave_base::clock::SharedClock;
+use nave_model::append::{Reason, Tenant};
+use nave_model::label::Labels;
+use parking_lot::{Mutex, RwLock};
+
+use crate::index::Index;
+use crate::lookup::{RawTable, SeriesTable, new_generation};
+use crate::metadata::MetadataTable;
+use crate::metric::Counters;
+use crate::options::Options;
+use crate::series::Series;
+use crate::ticket::Tickets;
+
+/// Raw-byte keys per series that are remembered: a few senders of one series are ordinary.
+const RAW_KEYS_PER_SERIES: usize = 4;
+/// Samples that are younger than this are still expected to arrive.
+const SETTLE_MS: i64 = 10 * 60_000;
+
+/// One tenant's series.
+#[derive(Debug)]
+pub(crate) struct Partition {
+    /// Position in the head's list.
+    pub(crate) number: u16,
+    pub(crate) tenant: Tenant,
+    pub(crate) index: RwLock<Index>,
+    pub(crate) metadata: Mutex<MetadataTable>,
+}
+
+/// The shared state of a [`crate::Tsdb`].
+#[derive(Debug)]
+pub(crate) struct Head {
+    pub(crate) options: Options,
+    pub(crate) clock: SharedClock,
+    pub(crate) generation: u32,
+    pub(crate) raw: RawTable,
+    pub(crate) table: SeriesTable,
+    pub(crate) partitions: RwLock<Vec<Arc<Partition>>>,
+    pub(crate) next_id: AtomicU32,
+    pub(crate) series_count: AtomicUsize,
+    pub(crate) chunk_count: AtomicI64,
+    pub(crate) tickets: Tickets,
+    pub(crate) counters: Counters,
+    /// Oldest time kept, as far as it was ever enforced.
+    floor: AtomicI64,
+    pub(crate) min_time: AtomicI64,
+    pub(crate) max_time: AtomicI64,
+    pub(crate) epoch: AtomicU64,
+    settled: AtomicI64,
+}
+
+impl Head {
+    pub(crate) fn new(options: Options, clock: SharedClock) -> Self {
+        Self {
+            raw: RawTable::new(options.series_max.saturating_mul(RAW_KEYS_PER_SERIES)),
+            options,
+            clock,
+            generation: new_generation(),
+            table: SeriesTable::new(),
+            partitions: RwLock::default(),
+            next_id: AtomicU32::new(1),
+            series_count: AtomicUsize::new(0),
+            chunk_count: AtomicI64::new(0),
+            tickets: Tickets::default(),
+            counters: Counters::default(),
+            floor: AtomicI64::new(i64::MIN),
+            min_time: AtomicI64::new(i64::MAX),
+            max_time: AtomicI64::new(i64::MIN),
+            epoch: AtomicU64::new(0),
+            settled: AtomicI64::new(i64::MIN),
+        }
+    }
+
+    /// The partition of `tenant`, when it has ever written.
+    pub(crate) fn find_partition(&self, tenant: &Tenant) -> Option<Arc<Partition>> {
+        self.partitions.read().iter().find(|known| known.tenant == *tenant).cloned()
+    }
+
+    /// The partition of `tenant`.
+    pub(crate) fn partition(&self, tenant: &Tenant) -> Result<Arc<Partition>, Reason> {
+        if let Some(known) = self.find_partition(tenant) {
+            return Ok(known);
+        }
+        let mut all = self.partitions.write();
+        if let Some(known) = all.iter().find(|known| known.tenant == *tenant) {
+            return Ok(known.clone());
+        }
+        let limit = Reason::Limit { name: "tenants", limit: u64::from(u16::MAX) };
+        let number = u16::try_from(all.len()).map_err(|_| limit)?;
+        let (index, metadata) = (RwLock::default(), Mutex::default());
+        let fresh = Arc::new(Partition { number, tenant: tenant.clone(), index, metadata });
+        all.push(fresh.clone());
+        Ok(fresh)
+    }
+
+    /// The series of `labels`, made when it is new.
+    pub(crate) fn series(&self, partition: &Partition, labels: Labels) -> Result<Arc<Series>, Reason> {
+        if let Some(known) = partition.index.read().get(&labels) {
+            return Ok(known.clone());
+        }
+        let mut index = partition.index.write();
+        if let Some(known) = index.get(&labels) {
+            return Ok(known.clone());
+        }
+        let limit = self.options.series_max;
+        if self.series_count.load(Ordering::Relaxed) >= limit {
+            return Err(Reason::Limit { name: "series_max", limit: limit as u64 });
+        }
+        let id = self.next_id.load(Ordering::Relaxed);
+        let Some(next) = id.checked_add(1) else {
+            return Err(Reason::Limit { name: "series numbers", limit: u64::from(u32::MAX) });
+        };
+        // Several partitions may be here at once.
+        if self.next_id.compare_exchange(id, next, Ordering::Relaxed, Ordering::Relaxed).is_err() {
+            drop(index);
+            return self.series(partition, labels);
+        }
+        let series = Series::new(id, partition.number, labels);
+        self.add(&mut index, series.clone());
+        self.counters.series_created.inc();
+        Ok(series)
+    }
+
+    /// Puts a series into every table.
+    pub(crate) fn add(&self, index: &mut Index, series: Arc<Series>) {
+        self.table.insert(series.clone());
+        index.insert(series);
+        self.series_count.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Oldest time accepted and kept at `now`.
+    pub(crate) fn oldest_at(&self, now: i64) -> i64 {
+        let by_age = self.options.retention_ms.map_or(i64::MIN, |kept| now.saturating_sub(kept));
+        by_age.max(self.floor.load(Ordering::Relaxed))
+    }
+
+    pub(crate) fn raise_floor(&self, floor: i64) {
+        self.floor.fetch_max(floor, Ordering::Relaxed);
+    }
+
+    pub(crate) fn note_times(&self, min: i64, max: i64) {
+        self.min_time.fetch_min(min, Ordering::Relaxed);
+        self.max_time.fetch_max(max, Ordering::Relaxed);
+        if min < self.settled.load(Ordering::SeqCst) {
+            self.epoch.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+
+    /// The epoch, and the time before which samples are not expected any more.
+    pub(crate) fn settled(&self) -> (u64, i64) {
+        let until = self.clock.now_ms().saturating_sub(SETTLE_MS);
+        let before = self.settled.fetch_max(until, Ordering::SeqCst);
+        (self.epoch.load(Ordering::SeqCst), before.max(until))
+    }
+}

@@ -1,0 +1,199 @@
+//! The inverted index of one tenant: label name, value, series that have it.
+//!
+//! Invariant: a series is in `by_labels`, in `all` and under each of its labels, or in none of them.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound;
+use std::sync::Arc;
+
+use hashbrown::HashMap;
+use nave_base::Shutdown;
+use nave_model::label::Labels;
+use nave_model::matcher::{MatchOp, Matcher};
+use nave_model::regex::Regex;
+use nave_model::select::SelectError;
+
+use crate::lookup::SeriesTable;
+use crate::postings::{self, Postings};
+use crate::series::Series;
+
+/// Series of one value.
+type Values = BTreeMap<Arc<str>, Postings>;
+
+/// How often long loops look whether the caller still waits.
+pub(crate) const CANCEL_EVERY: usize = 1024;
+
+#[derive(Debug, Default)]
+pub(crate) struct Index {
+    by_labels: HashMap<Labels, Arc<Series>, foldhash::quality::RandomState>,
+    names: BTreeMap<Arc<str>, Values>,
+    all: Postings,
+}
+
+impl Index {
+    pub(crate) fn get(&self, labels: &Labels) -> Option<&Arc<Series>> {
+        self.by_labels.get(labels)
+    }
+
+    pub(crate) fn insert(&mut self, series: Arc<Series>) {
+        for (name, value) in &series.labels {
+            if !self.names.contains_key(name) {
+                self.names.insert(Arc::from(name), Values::new());
+            }
+            let Some(values) = self.names.get_mut(name) else { continue };
+            match values.get_mut(value) {
+                Some(list) => postings::insert(list, series.id),
+                None => _ = values.insert(Arc::from(value), vec![series.id]),
+            }
+        }
+        postings::insert(&mut self.all, series.id);
+        self.by_labels.insert(series.labels.clone(), series);
+    }
+
+    /// Takes `dead` out, in one pass over the lists that any of them is in.
+    pub(crate) fn remove(&mut self, dead: &[Arc<Series>]) {
+        let ids: BTreeSet<u32> = dead.iter().map(|series| series.id).collect();
+        let mut touched: BTreeSet<(&str, &str)> = BTreeSet::new();
+        for series in dead {
+            self.by_labels.remove(&series.labels);
+            touched.extend(&series.labels);
+        }
+        for (name, value) in touched {
+            let Some(values) = self.names.get_mut(name) else { continue };
+            if let Some(list) = values.get_mut(value) {
+                list.retain(|id| !ids.contains(id));
+                if list.is_empty() {
+                    values.remove(value);
+                }
+            }
+            if values.is_empty() {
+                self.names.remove(name);
+            }
+        }
+        self.all.retain(|id| !ids.contains(id));
+    }
+
+    /// Label names with their values and lists.
+    pub(crate) fn names(&self) -> &BTreeMap<Arc<str>, Values> {
+        &self.names
+    }
+
+    /// The series that all of `matchers` fit.
+    pub(crate) fn select(
+        &self,
+        matchers: &[&Matcher],
+        table: &SeriesTable,
+        cancel: &Shutdown,
+    ) -> Result<Vec<Arc<Series>>, SelectError> {
+        let mut found: Option<Postings> = None;
+        let mut later = Vec::new();
+        // Matchers that an absent label does not fit give candidates, the cheap ones first.
+        let mut order: Vec<&Matcher> = matchers.iter().copied().filter(|m| !matches_everything(m)).collect();
+        order.sort_by_key(|matcher| cost(matcher));
+        for matcher in order {
+            let values = self.names.get(matcher.name());
+            let count = values.map_or(0, BTreeMap::len);
+            let few = found.as_ref().is_some_and(|found| found.len() < count);
+            match &mut found {
+                _ if few && cost(matcher) > 1 => later.push(matcher),
+                Some(found) if matcher.matches_empty() => {
+                    postings::retain_in(found, &gather(values, matcher, false, cancel)?, false);
+                }
+                Some(found) => postings::retain_in(found, &gather(values, matcher, true, cancel)?, true),
+                None if matcher.matches_empty() => {
+                    let mut all = self.all.clone();
+                    postings::retain_in(&mut all, &gather(values, matcher, false, cancel)?, false);
+                    found = Some(all);
+                }
+                None => found = Some(gather(values, matcher, true, cancel)?),
+            }
+        }
+        let found = found.as_deref().unwrap_or(&self.all);
+        fetch(found, &later, table, cancel)
+    }
+}
+
+/// Fewer candidates than values: look at the labels of the candidates.
+fn fetch(
+    found: &[u32],
+    matchers: &[&Matcher],
+    table: &SeriesTable,
+    cancel: &Shutdown,
+) -> Result<Vec<Arc<Series>>, SelectError> {
+    let mut all = Vec::with_capacity(if matchers.is_empty() { found.len() } else { 0 });
+    for (i, id) in found.iter().enumerate() {
+        check_cancel(i, cancel)?;
+        let Some(series) = table.get(*id) else { continue };
+        if matchers.iter().all(|matcher| matcher.matches(series.labels.get(matcher.name()))) {
+            all.push(series);
+        }
+    }
+    Ok(all)
+}
+
+fn matches_everything(matcher: &Matcher) -> bool {
+    matcher.op() == MatchOp::Regex && matcher.regex().is_some_and(Regex::matches_everything)
+}
+
+fn cost(matcher: &Matcher) -> u32 {
+    let alternatives = matcher.regex().is_some_and(|regex| regex.literal_alternatives().is_some());
+    match matcher.op() {
+        MatchOp::Equal if !matcher.value().is_empty() => 0,
+        MatchOp::Regex if alternatives && !matcher.matches_empty() => 1,
+        _ if matcher.matches_empty() => 3,
+        _ => 2,
+    }
+}
+
+/// Series whose value (of a label that they have) fits, or with `fits` false, does not.
+fn gather(
+    values: Option<&Values>,
+    matcher: &Matcher,
+    fits: bool,
+    cancel: &Shutdown,
+) -> Result<Postings, SelectError> {
+    let Some(values) = values else { return Ok(Vec::new()) };
+    let pick = |texts: &mut dyn Iterator<Item = &str>| {
+        let lists: Vec<&[u32]> = texts.filter_map(|text| values.get(text)).map(Vec::as_slice).collect();
+        postings::union(&lists)
+    };
+    let alternatives = matcher.regex().and_then(|regex| regex.literal_alternatives());
+    match (matcher.op(), fits, alternatives) {
+        (MatchOp::Equal, true, _) | (MatchOp::NotEqual, false, _) => {
+            return Ok(pick(&mut std::iter::once(matcher.value())));
+        }
+        (MatchOp::Regex, true, Some(texts)) | (MatchOp::NotRegex, false, Some(texts)) => {
+            return Ok(pick(&mut texts.iter().map(String::as_str)));
+        }
+        _ => {}
+    }
+    scan(values, matcher, fits, cancel)
+}
+
+/// Tries every value, or those with the prefix that every match must have.
+fn scan(values: &Values, matcher: &Matcher, fits: bool, cancel: &Shutdown) -> Result<Postings, SelectError> {
+    let prefix = match (matcher.op(), fits, matcher.regex()) {
+        (MatchOp::Regex, true, Some(regex)) | (MatchOp::NotRegex, false, Some(regex)) => regex.prefix(),
+        _ => "",
+    };
+    let mut lists: Vec<&[u32]> = Vec::new();
+    let range = (Bound::Included(prefix), Bound::Unbounded);
+    for (i, (value, list)) in values.range::<str, _>(range).enumerate() {
+        check_cancel(i, cancel)?;
+        if !value.starts_with(prefix) {
+            break;
+        }
+        if matcher.matches(value) == fits {
+            lists.push(list);
+        }
+    }
+    Ok(postings::union(&lists))
+}
+
+pub(crate) fn check_cancel(step: usize, cancel: &Shutdown) -> Result<(), SelectError> {
+    if step.is_multiple_of(CANCEL_EVERY) && cancel.is_cancelled() {
+        Err(SelectError::Cancelled)
+    } else {
+        Ok(())
+    }
+}

@@ -1,0 +1,47 @@
+//! How the store is kept.
+
+use std::path::PathBuf;
+
+/// Settings of a [`crate::Tsdb`]. Flags and files are read by the binary.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// The data folder; the log lies in `log` below it.
+    pub dir: PathBuf,
+    /// How long samples are kept, in ms; `None` keeps them for ever.
+    pub retention_ms: Option<i64>,
+    /// How many bytes the log may take; the oldest segments go first. `None` is no bound.
+    pub retention_bytes: Option<u64>,
+    /// Samples further ahead of the clock than this are refused, in ms.
+    pub future_max_ms: i64,
+    /// Series in memory; one more is refused.
+    pub series_max: usize,
+    /// Labels of one series, with the metric name.
+    pub labels_max: usize,
+    /// Bytes of a label name.
+    pub label_name_bytes_max: usize,
+    /// Bytes of a label value.
+    pub label_value_bytes_max: usize,
+    /// Metric families whose metadata is kept, per tenant.
+    pub metadata_families_max: usize,
+    /// Size of a segment of the log.
+    pub segment_bytes: u64,
+}
+
+impl Options {
+    /// Upstream's retention of 15 days, and limits that an ordinary installation does not meet.
+    #[must_use]
+    pub fn new(dir: impl Into<PathBuf>) -> Self {
+        Self {
+            dir: dir.into(),
+            retention_ms: Some(15 * 24 * 3_600_000),
+            retention_bytes: None,
+            future_max_ms: 3_600_000,
+            series_max: 20_000_000,
+            labels_max: 128,
+            label_name_bytes_max: 1024,
+            label_value_bytes_max: 8192,
+            metadata_families_max: 100_000,
+            segment_bytes: 64 << 20,
+        }
+    }
+}

@@ -1,0 +1,291 @@
+//! The store as its callers see it: open, append, keep, close.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use futures_util::future::BoxFuture;
+use nave_base::Shutdown;
+use nave_base::clock::SharedClock;
+use nave_base::disk::{Lock, SharedDisk};
+use nave_base::metric::{Histogram, Registry};
+use nave_model::append::{Append, AppendError, Batch, Outcome, Tenant};
+use nave_wal::{GroupCommit, Log, Position};
+use parking_lot::Mutex;
+use tokio::sync::watch;
+
+use crate::error::Error;
+use crate::head::Head;
+use crate::ingest::{self, Applied};
+use crate::options::Options;
+use crate::replay::{self, Replayed};
+use crate::retain::{self, Retained};
+use crate::statistics::{self, HeadStatistics, Statistics};
+use crate::{metric, record};
+
+const LOCK_FILE: &str = "lock";
+const LOG_DIR: &str = "log";
+const RETAIN_EVERY: Duration = Duration::from_secs(60);
+/// A probe writes as much as the write that failed, up to this.
+const PROBE_BYTES_MAX: usize = 32 << 20;
+
+/// Recent samples of all tenants: in memory for queries, in a log for safety. Share it in an `Arc`.
+#[derive(Debug)]
+pub struct Tsdb {
+    head: Arc<Head>,
+    disk: SharedDisk,
+    log_dir: PathBuf,
+    commits: tokio::sync::RwLock<Option<GroupCommit>>,
+    durable: watch::Receiver<Position>,
+    /// Newest sample time in each segment.
+    newest: Mutex<BTreeMap<u64, i64>>,
+    /// The last log write failed: new batches first wait for a probe to succeed.
+    failing: AtomicBool,
+    failed_bytes: AtomicUsize,
+    probe: tokio::sync::Mutex<()>,
+    retaining: tokio::sync::Mutex<()>,
+    replayed: Replayed,
+    fsync: Histogram,
+    lock: Mutex<Option<Lock>>,
+}
+
+impl Tsdb {
+    /// Opens the store in `options.dir` and rebuilds memory from its log. Blocks for as long as that takes.
+    ///
+    /// # Errors
+    /// [`Error::InUse`] when another process has the folder, else of the file system or a log of the future.
+    /// Damage is no error: see [`Tsdb::replayed`].
+    pub fn open(
+        options: Options,
+        disk: SharedDisk,
+        clock: SharedClock,
+        registry: &Registry,
+    ) -> Result<Self, Error> {
+        let log_dir = options.dir.join(LOG_DIR);
+        let lock = take_lock(&options.dir, &disk)?;
+        let start = clock.monotonic();
+        let wal = nave_wal::Options { segment_bytes: options.segment_bytes };
+        let head = Arc::new(Head::new(options, clock));
+        let opened = Log::open(disk.clone(), &log_dir, wal)?;
+        if let Some(repair) = opened.repair {
+            tracing::warn!(
+                component = "tsdb",
+                segment = repair.segment,
+                offset = repair.offset,
+                lost_bytes = repair.lost_bytes,
+                "cut the torn tail of the log: the write that was under way at the last stop"
+            );
+        }
+        let (replayed, newest) = replay::replay(&head, &disk, &log_dir)?;
+        let seconds = (head.clock.monotonic() - start).as_secs_f64();
+        metric::register(registry, &head);
+        let data_replay = "prometheus_tsdb_data_replay_duration_seconds";
+        registry.gauge(data_replay, "Time taken to rebuild memory from the log.").set(seconds);
+        const BOUNDS: &[f64] = &[0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 5.0];
+        let help = "From handing records to the log until they were durable.";
+        let fsync = registry.histogram("nave_tsdb_wal_commit_duration_seconds", help, BOUNDS);
+        let (series, samples) = (replayed.series, replayed.samples);
+        tracing::info!(component = "tsdb", series, samples, seconds, "memory rebuilt from the log");
+        *head.counters.wal_segment.lock() = opened.log.end().segment;
+        *head.counters.wal_bytes.lock() = opened.log.segments().iter().map(|segment| segment.bytes).sum();
+        let commits = GroupCommit::start(opened.log, "tsdb-log")?;
+        Ok(Self {
+            head,
+            disk,
+            log_dir,
+            durable: commits.subscribe(),
+            commits: tokio::sync::RwLock::new(Some(commits)),
+            newest: Mutex::new(newest),
+            failing: AtomicBool::new(false),
+            failed_bytes: AtomicUsize::new(0),
+            probe: tokio::sync::Mutex::default(),
+            retaining: tokio::sync::Mutex::default(),
+            replayed,
+            fsync,
+            lock: Mutex::new(Some(lock)),
+        })
+    }
+
+    pub(crate) fn head(&self) -> &Head {
+        &self.head
+    }
+
+    /// What the last start found in the log.
+    #[must_use]
+    pub fn replayed(&self) -> &Replayed {
+        &self.replayed
+    }
+
+    /// Where the log lies, for a reader that tails it: [`crate::record`] decodes it.
+    #[must_use]
+    pub fn log_dir(&self) -> &Path {
+        &self.log_dir
+    }
+
+    /// Follows the durable end of the log.
+    #[must_use]
+    pub fn log_end(&self) -> watch::Receiver<Position> {
+        self.durable.clone()
+    }
+
+    /// Numbers about the head, cheap.
+    #[must_use]
+    pub fn head_stats(&self) -> HeadStatistics {
+        statistics::head_statistics(&self.head)
+    }
+
+    /// Numbers with the labels of `tenant` that weigh most, at most `limit` per list.
+    #[must_use]
+    pub fn statistics(&self, tenant: &Tenant, limit: usize) -> Statistics {
+        statistics::statistics(&self.head, tenant, limit)
+    }
+
+    /// Bytes of samples in memory, without labels and tables. Visits every series.
+    #[must_use]
+    pub fn sample_bytes(&self) -> usize {
+        statistics::sample_bytes(&self.head)
+    }
+
+    async fn take(&self, batch: Batch) -> Result<Outcome, AppendError> {
+        if self.failing.load(Ordering::Acquire) {
+            self.try_again().await?;
+        }
+        let commits = self.commits.read().await;
+        let Some(commits) = commits.as_ref() else { return Err(AppendError::Closed("the store is closed")) };
+        let Applied { outcome, records, flight, newest } = ingest::apply(&self.head, &batch)?;
+        drop(batch);
+        if !records.is_empty() {
+            let bytes = records.iter().map(|(_, payload)| payload.len()).sum();
+            let start = self.head.clock.monotonic();
+            match commits.commit(records).await {
+                Ok(position) => self.note(position, newest),
+                Err(error) => return Err(self.failed(&error, bytes)),
+            }
+            self.fsync.observe_duration(self.head.clock.monotonic().saturating_sub(start));
+        }
+        flight.landed();
+        Ok(outcome)
+    }
+
+    fn note(&self, position: Position, newest: i64) {
+        let mut all = self.newest.lock();
+        let known = all.entry(position.segment).or_insert(i64::MIN);
+        *known = newest.max(*known);
+        *self.head.counters.wal_segment.lock() = position.segment;
+    }
+
+    fn failed(&self, error: &nave_wal::Error, bytes: usize) -> AppendError {
+        self.head.counters.wal_writes_failed.inc();
+        if matches!(error, nave_wal::Error::Full { .. } | nave_wal::Error::Io { .. }) {
+            self.failed_bytes.store(bytes.min(PROBE_BYTES_MAX), Ordering::Relaxed);
+            if !self.failing.swap(true, Ordering::AcqRel) {
+                tracing::error!(component = "tsdb", %error, "log write failed: writes are refused, reads go on");
+            }
+        }
+        append_error(error)
+    }
+
+    /// While the log fails, nothing more goes to memory: a write of the size that failed must succeed first.
+    async fn try_again(&self) -> Result<(), AppendError> {
+        let _one_at_a_time = self.probe.lock().await;
+        if !self.failing.load(Ordering::Acquire) {
+            return Ok(());
+        }
+        let commits = self.commits.read().await;
+        let Some(commits) = commits.as_ref() else { return Err(AppendError::Closed("the store is closed")) };
+        let padding = vec![0; self.failed_bytes.load(Ordering::Relaxed)];
+        let probed = commits.commit(vec![(record::PROBE, padding)]).await;
+        probed.map_err(|error| append_error(&error))?;
+        self.failing.store(false, Ordering::Release);
+        tracing::info!(component = "tsdb", "log writes succeed again: writes are taken");
+        Ok(())
+    }
+
+    /// Drops what is older than retention or over its size. Call it now and then, or use [`Tsdb::keep`].
+    ///
+    /// # Errors
+    /// Of the log; what could not be dropped is tried again by the next run.
+    pub async fn retain(&self) -> Result<Retained, Error> {
+        let _one_at_a_time = self.retaining.lock().await;
+        let commits = self.commits.read().await;
+        let Some(commits) = commits.as_ref() else { return Err(nave_wal::Error::Closed.into()) };
+        let segments = commits.with(|log| log.segments()).await?;
+        // Then the newest times of all closed segments are known.
+        self.head.tickets.quiet().await;
+        let newest = self.newest.lock().clone();
+        let (removable, oldest) = retain::plan(&self.head, &segments, &newest);
+        let (head, disk, dir) = (self.head.clone(), self.disk.clone(), self.log_dir.clone());
+        let keep = segments[removable].number;
+        let work = move || -> Result<usize, Error> {
+            let removed = retain::drop_from_memory(&head, oldest);
+            if removable > 0 {
+                head.counters.wal_truncations.inc();
+                head.counters.checkpoints.inc();
+                retain::write_checkpoint(&head, &disk, &dir, keep, oldest)
+                    .inspect_err(|_| head.counters.checkpoints_failed.inc())?;
+            }
+            Ok(removed)
+        };
+        let series_removed =
+            tokio::task::spawn_blocking(work).await.map_err(|_| nave_wal::Error::Closed)??;
+        if removable > 0 {
+            let dropped = commits.with(move |log| log.remove_before(keep)).await?;
+            dropped.inspect_err(|_| self.head.counters.wal_truncations_failed.inc())?;
+            retain::remove_old_checkpoints(&self.disk, &self.log_dir, keep)?;
+            self.newest.lock().retain(|segment, _| *segment >= keep);
+        }
+        let segments = commits.with(|log| log.segments()).await?;
+        let log_bytes = segments.iter().map(|segment| segment.bytes).sum();
+        *self.head.counters.wal_bytes.lock() = log_bytes;
+        Ok(Retained { series_removed, segments_removed: removable, oldest, log_bytes })
+    }
+
+    /// Runs retention every minute until `shutdown`.
+    pub async fn keep(&self, shutdown: Shutdown) {
+        loop {
+            tokio::select! {
+                () = shutdown.cancelled() => return,
+                () = self.head.clock.sleep(RETAIN_EVERY) => {}
+            }
+            if let Err(error) = self.retain().await {
+                tracing::error!(component = "tsdb", %error, "retention failed, the next run tries again");
+            }
+        }
+    }
+
+    /// Waits for appends that are under way, syncs, and gives the folder free. Reads go on.
+    pub async fn close(&self) {
+        let commits = self.commits.write().await.take();
+        // Joining the log's thread may wait for a sync.
+        let joined = tokio::task::spawn_blocking(move || drop(commits)).await;
+        if joined.is_err() {
+            tracing::error!(component = "tsdb", "the log's thread ended by a panic");
+        }
+        *self.lock.lock() = None;
+    }
+}
+
+impl Append for Tsdb {
+    fn append(&self, batch: Batch) -> BoxFuture<'_, Result<Outcome, AppendError>> {
+        Box::pin(self.take(batch))
+    }
+}
+
+fn take_lock(dir: &Path, disk: &SharedDisk) -> Result<Lock, Error> {
+    let failed = |error: std::io::Error| Error::Folder { dir: dir.to_owned(), message: error.to_string() };
+    disk.create_dir_all(dir).map_err(failed)?;
+    disk.lock(&dir.join(LOCK_FILE)).map_err(|error| match error.kind() {
+        std::io::ErrorKind::WouldBlock => Error::InUse { dir: dir.to_owned() },
+        _ => failed(error),
+    })
+}
+
+fn append_error(error: &nave_wal::Error) -> AppendError {
+    match error {
+        nave_wal::Error::Full { .. } => AppendError::Full { what: error.to_string() },
+        nave_wal::Error::Closed => AppendError::Closed("the store is closed"),
+        _ => AppendError::Io(error.to_string()),
+    }
+}

@@ -1,0 +1,139 @@
+//! A snapshot of one series' samples, and its decoding into columns.
+//!
+//! Sealed chunks are shared with the head; the open chunk, late samples and the list of histograms are
+//! copies, so decoding holds no lock.
+
+use std::sync::Arc;
+
+use nave_model::histogram::Histogram;
+use nave_model::select::Columns;
+use nave_model::time::{TimeRange, Timestamp};
+
+use crate::chunk::{Chunk, Point, Points};
+
+/// Samples of one series in some range; chunks may reach over its ends.
+#[derive(Debug, Default)]
+pub(crate) struct View {
+    pub(crate) chunks: Vec<Chunk>,
+    pub(crate) open: Vec<u8>,
+    pub(crate) open_first: i64,
+    pub(crate) open_count: u32,
+    /// Ascending; of times that no chunk has.
+    pub(crate) late: Vec<Point>,
+    pub(crate) histograms: Vec<(i64, Arc<Histogram>)>,
+}
+
+impl View {
+    /// What the snapshot itself takes; chunks belong to the head.
+    pub(crate) fn heap_bytes(&self) -> usize {
+        self.chunks.len() * size_of::<Chunk>()
+            + self.open.len()
+            + self.late.len() * size_of::<Point>()
+            + self.histograms.len() * size_of::<(i64, Arc<Histogram>)>()
+    }
+
+    /// In-order samples of `range`, ascending.
+    fn in_order(&self, range: TimeRange) -> impl Iterator<Item = Point> + '_ {
+        let (min, max) = (range.min.0, range.max.0);
+        let open = Points::new(&self.open, self.open_first, self.open_count);
+        let points = self.chunks.iter().flat_map(Chunk::iter).chain(open);
+        points.skip_while(move |point| point.0 < min).take_while(move |point| point.0 <= max)
+    }
+
+    /// Appends the samples of `range` to `columns`, which is empty.
+    pub(crate) fn decode(&self, range: TimeRange, columns: &mut Columns) {
+        let mut late = self.late.iter().copied().filter(|p| range.contains(Timestamp(p.0))).peekable();
+        let mut histograms = self.histograms.iter().peekable();
+        for (t, value) in self.in_order(range) {
+            while let Some(before) = late.next_if(|point| point.0 < t) {
+                push(columns, &mut histograms, before);
+            }
+            push(columns, &mut histograms, (t, value));
+        }
+        late.for_each(|point| push(columns, &mut histograms, point));
+        for (t, histogram) in histograms {
+            columns.push_histogram(Timestamp(*t), histogram.clone());
+        }
+    }
+
+    /// Leaves only the newest sample of `range` in `columns`.
+    pub(crate) fn decode_last(&self, range: TimeRange, columns: &mut Columns) {
+        let chunk = self.in_order(range).last();
+        let late = self.late.iter().copied().rfind(|point| range.contains(Timestamp(point.0)));
+        let float = chunk.max(late);
+        match self.histograms.last() {
+            Some((t, histogram)) if float.is_none_or(|point| point.0 < *t) => {
+                columns.push_histogram(Timestamp(*t), histogram.clone());
+            }
+            _ => {
+                if let Some((t, value)) = float {
+                    columns.push(Timestamp(t), f64::from_bits(value));
+                }
+            }
+        }
+    }
+}
+
+/// Pushes a float, and before it the histograms that are older.
+fn push<'a>(
+    columns: &mut Columns,
+    histograms: &mut std::iter::Peekable<impl Iterator<Item = &'a (i64, Arc<Histogram>)>>,
+    (t, value): Point,
+) {
+    while let Some((before, histogram)) = histograms.next_if(|histogram| histogram.0 < t) {
+        columns.push_histogram(Timestamp(*before), histogram.clone());
+    }
+    columns.push(Timestamp(t), f64::from_bits(value));
+}
+
+/// Merges two ascending columns; where both have a sample, that of `first` stays.
+pub(crate) fn merge(first: &Columns, second: &Columns, into: &mut Columns) {
+    let (mut i, mut j) = (Cursor::new(first), Cursor::new(second));
+    loop {
+        match (i.time(), j.time()) {
+            (None, None) => return,
+            (Some(a), Some(b)) if a == b => {
+                i.move_to(into);
+                j.step();
+            }
+            (Some(a), Some(b)) if a > b => j.move_to(into),
+            (None, Some(_)) => j.move_to(into),
+            _ => i.move_to(into),
+        }
+    }
+}
+
+struct Cursor<'a> {
+    columns: &'a Columns,
+    at: usize,
+    histogram: usize,
+}
+
+impl<'a> Cursor<'a> {
+    fn new(columns: &'a Columns) -> Self {
+        Self { columns, at: 0, histogram: 0 }
+    }
+
+    fn time(&self) -> Option<Timestamp> {
+        self.columns.timestamps.get(self.at).copied()
+    }
+
+    fn here(&self) -> Option<&'a Arc<Histogram>> {
+        let (index, histogram) = self.columns.histograms.get(self.histogram)?;
+        (*index as usize == self.at).then_some(histogram)
+    }
+
+    fn step(&mut self) {
+        self.histogram += usize::from(self.here().is_some());
+        self.at += 1;
+    }
+
+    fn move_to(&mut self, into: &mut Columns) {
+        let t = self.columns.timestamps[self.at];
+        match self.here() {
+            Some(histogram) => into.push_histogram(t, histogram.clone()),
+            None => into.push(t, self.columns.values[self.at]),
+        }
+        self.step();
+    }
+}
