@@ -1,1 +1,28 @@
-//! The query HTTP API in upstream's JSON, and status endpoints.
+//! The HTTP API of Prometheus, and the routes beside it.
+//!
+//! ```text
+//! router(Server)       /api/v1/* and /prometheus/api/v1/*, /federate, /-/*, /metrics, pages
+//! agent_router(Common) the part that works without a store; the rest refuses as upstream's agent does
+//! ```
+//!
+//! This crate turns parameters into calls and answers into upstream's JSON. It evaluates nothing and stores
+//! nothing: what it shows of others it asks through the traits in [`view`].
+
+mod answer;
+mod envelope;
+mod federate;
+mod histogram;
+mod json;
+mod lifecycle;
+mod page;
+mod param;
+mod query;
+mod router;
+mod series;
+mod status;
+mod target;
+mod time;
+pub mod view;
+
+pub use envelope::{ApiError, ErrorType};
+pub use router::{Common, Mode, Server, agent_router, router};

@@ -1,0 +1,105 @@
+//! Parameters of a request: the form in the body first, then those of the address, as upstream reads them.
+
+use axum::extract::{FromRequest, Request};
+use axum::http::{Method, header};
+use bytes::Bytes;
+use nave_model::matcher::Matcher;
+use nave_model::time::{TimeRange, Timestamp};
+use nave_promql::{ParseOptions, parse_selector};
+use url::form_urlencoded;
+
+use crate::envelope::ApiError;
+use crate::time::{parse_time, quoted};
+
+/// Parameters by name.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Params(Vec<(String, String)>);
+
+impl Params {
+    /// Of an address alone.
+    #[cfg(test)]
+    pub(crate) fn of_query(query: &str) -> Self {
+        Self(form_urlencoded::parse(query.as_bytes()).into_owned().collect())
+    }
+
+    /// The first value of `name`; empty when there is none.
+    pub(crate) fn get(&self, name: &str) -> &str {
+        self.0.iter().find(|(key, _)| key == name).map_or("", |(_, value)| value)
+    }
+
+    /// All values of `name`.
+    pub(crate) fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
+        self.0.iter().filter(move |(key, _)| key == name).map(|(_, value)| value.as_str())
+    }
+
+    /// A time, or `default` when missing.
+    pub(crate) fn time_or(&self, name: &str, default: Timestamp) -> Result<Timestamp, ApiError> {
+        match self.get(name) {
+            "" => Ok(default),
+            text => parse_time(text).map_err(|error| {
+                ApiError::parameter(name, format!("invalid time value for '{name}': {error}"))
+            }),
+        }
+    }
+
+    /// A time that must be there.
+    pub(crate) fn time(&self, name: &str) -> Result<Timestamp, ApiError> {
+        parse_time(self.get(name)).map_err(|error| ApiError::parameter(name, error))
+    }
+
+    /// `start` and `end`, everything when missing.
+    pub(crate) fn range(&self) -> Result<TimeRange, ApiError> {
+        Ok(TimeRange {
+            min: self.time_or("start", Timestamp::MIN)?,
+            max: self.time_or("end", Timestamp::MAX)?,
+        })
+    }
+
+    /// `limit`: 0 is none.
+    pub(crate) fn limit(&self) -> Result<Option<usize>, ApiError> {
+        let text = self.get("limit");
+        match text.parse::<i64>() {
+            _ if text.is_empty() => Ok(None),
+            Ok(limit) if limit < 0 => Err(ApiError::parameter("limit", "limit must be non-negative")),
+            Ok(limit) => Ok(usize::try_from(limit).ok().filter(|limit| *limit > 0)),
+            Err(_) => {
+                let text = quoted(text);
+                Err(ApiError::parameter("limit", format!("strconv.Atoi: parsing {text}: invalid syntax")))
+            }
+        }
+    }
+
+    /// The selectors of `match[]`.
+    pub(crate) fn selectors(&self) -> Result<Vec<Vec<Matcher>>, ApiError> {
+        self.all("match[]").map(parse_match).collect()
+    }
+}
+
+fn parse_match(text: &str) -> Result<Vec<Matcher>, ApiError> {
+    let matchers =
+        parse_selector(text, &ParseOptions::ALL).map_err(|error| ApiError::parameter("match[]", error))?;
+    if matchers.iter().all(Matcher::matches_empty) {
+        let text = "match[] must contain at least one non-empty matcher";
+        return Err(ApiError::parameter("match[]", text));
+    }
+    Ok(matchers)
+}
+
+impl<S: Send + Sync> FromRequest<S> for Params {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
+        let query = request.uri().query().unwrap_or_default().to_owned();
+        let content_type = request.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+        let is_form = content_type.is_some_and(|kind| kind.starts_with("application/x-www-form-urlencoded"));
+        let mut all = Vec::new();
+        if request.method() == Method::POST && is_form {
+            let body = Bytes::from_request(request, state)
+                .await
+                .map_err(|error| ApiError::bad_data(format!("error parsing form values: {error}")))?;
+            all.extend(form_urlencoded::parse(&body).into_owned());
+        }
+        all.extend(form_urlencoded::parse(query.as_bytes()).into_owned());
+        Ok(Self(all))
+    }
+}

@@ -1,0 +1,101 @@
+//! `query`, `query_range` and what else takes PromQL.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use nave_model::time::Timestamp;
+use nave_promql::{QueryOptions, parse};
+
+use crate::answer::answer;
+use crate::envelope::{Answered, ApiError, Success};
+use crate::json;
+use crate::param::Params;
+use crate::router::Server;
+use crate::time::{parse_duration, parse_duration_ms};
+
+/// More points than any screen has; a range query that wants more is a mistake.
+const POINTS_MAX: i64 = 11_000;
+
+/// `query`.
+pub(crate) async fn instant(State(server): State<Arc<Server>>, params: Params) -> Answered {
+    let limit = params.limit()?;
+    let now = Timestamp(server.common.clock.now_ms());
+    let at = params.time_or("time", now)?;
+    let options = options(&server, &params, limit)?;
+    let found = server.engine.instant(server.select.clone(), params.get("query"), at, options).await?;
+    Ok(answer(found, wants_stats(&params)))
+}
+
+/// `query_range`.
+pub(crate) async fn range(State(server): State<Arc<Server>>, params: Params) -> Answered {
+    let limit = params.limit()?;
+    let (start, end) = (params.time("start")?, params.time("end")?);
+    if end < start {
+        return Err(ApiError::parameter("end", "end timestamp must not be before start time"));
+    }
+    let step_ms = step_ms(params.get("step"))?;
+    if end.0.saturating_sub(start.0) / step_ms > POINTS_MAX {
+        return Err(ApiError::bad_data(
+            "exceeded maximum resolution of 11,000 points per timeseries. Try decreasing the query resolution \
+             (?step=XX)",
+        ));
+    }
+    let options = options(&server, &params, limit)?;
+    let store = server.select.clone();
+    let found = server.engine.range(store, params.get("query"), start, end, step_ms, options).await?;
+    Ok(answer(found, wants_stats(&params)))
+}
+
+fn wants_stats(params: &Params) -> bool {
+    !params.get("stats").is_empty()
+}
+
+fn step_ms(text: &str) -> Result<i64, ApiError> {
+    let ms = parse_duration_ms(text).map_err(|error| ApiError::parameter("step", error))?;
+    // Steps are whole milliseconds, so a shorter one is zero.
+    match ms as i64 {
+        step @ 1.. => Ok(step),
+        _ => Err(ApiError::parameter(
+            "step",
+            "zero or negative query resolution step widths are not accepted. Try a positive integer",
+        )),
+    }
+}
+
+/// What both kinds of queries may say.
+fn options(server: &Server, params: &Params, limit: Option<usize>) -> Result<QueryOptions, ApiError> {
+    server.common.check_ready()?;
+    let timeout = match params.get("timeout") {
+        "" => None,
+        text => Some(parse_duration(text).map_err(|error| ApiError::parameter("timeout", error))?),
+    };
+    let lookback = match params.get("lookback_delta") {
+        "" => None,
+        text => Some(parse_duration(text).map_err(|error| {
+            ApiError::bad_data(format!("error parsing lookback delta duration: {error}"))
+        })?),
+    };
+    let scope = server.common.scope.clone();
+    // When the client goes away the server drops the request, and the engine then ends the query.
+    Ok(QueryOptions { scope, lookback, timeout, limit, ..QueryOptions::default() })
+}
+
+/// `query_exemplars`: none are kept, so the answer is empty once the query is right.
+pub(crate) async fn exemplars(State(server): State<Arc<Server>>, params: Params) -> Answered {
+    let range = params.range()?;
+    if range.max < range.min {
+        return Err(ApiError::bad_data("end timestamp must not be before start timestamp"));
+    }
+    parse(params.get("query"), &server.engine.options().parse)
+        .map_err(|error| ApiError::bad_data(error.to_string()))?;
+    Ok(Success::json("[]"))
+}
+
+/// `format_query`.
+pub(crate) async fn format(State(server): State<Arc<Server>>, params: Params) -> Answered {
+    let expr = parse(params.get("query"), &server.engine.options().parse)
+        .map_err(|error| ApiError::parameter("query", error))?;
+    let mut data = String::new();
+    json::string(&mut data, &expr.pretty());
+    Ok(Success::json(data))
+}
