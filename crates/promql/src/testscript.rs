@@ -5,6 +5,7 @@
 
 mod compare;
 mod expect;
+mod hint;
 mod histogram;
 mod nhcb;
 mod pin;

@@ -13,6 +13,12 @@ use crate::answer::{Series, Value, VectorSample};
 
 /// Whether `value` is what `expect` wants; the message says how it differs.
 pub(super) fn value(value: &Value, expect: &Expectation, at: When) -> Result<(), String> {
+    if let (Some(want), Value::Vector(_) | Value::Matrix(_)) = (expect.scalar, value) {
+        return Err(format!("expected scalar {want}, got series"));
+    }
+    if let (Some(_), Value::Scalar { .. } | Value::Vector(_) | Value::Matrix(_)) = (&expect.string, value) {
+        return Err("expected a string, got something else".to_owned());
+    }
     match value {
         Value::Scalar { value, .. } => scalar(*value, expect),
         Value::String { value, .. } => match &expect.string {
@@ -35,9 +41,6 @@ fn scalar(got: f64, expect: &Expectation) -> Result<(), String> {
 }
 
 fn vector(samples: &[VectorSample], expect: &Expectation) -> Result<(), String> {
-    if let Some(want) = expect.scalar {
-        return Err(format!("expected scalar {want}, got a vector of {} samples", samples.len()));
-    }
     for (index, sample) in samples.iter().enumerate() {
         let Some(want) = expect.series.iter().find(|series| series.labels == sample.labels) else {
             return Err(format!(

@@ -87,10 +87,11 @@ pub struct ExpectedSeries {
 impl Expectation {
     /// Reads the lines of the block.
     pub(super) fn read(&mut self, lines: &mut Lines<'_>, at: When) -> Result<(), ScriptError> {
+        let mut fails = 0;
         while let Some(line) = lines.in_block() {
             let (first, rest) = word(line);
             match first {
-                "expect" => self.read_expect(rest, lines)?,
+                "expect" => self.read_expect(rest, lines, &mut fails)?,
                 "expected_fail_message" if self.fail.is_some() => {
                     self.fail = Some(Pattern::Text(rest.trim().to_owned()));
                 }
@@ -107,8 +108,12 @@ impl Expectation {
         Ok(())
     }
 
-    fn read_expect(&mut self, rest: &str, lines: &Lines<'_>) -> Result<(), ScriptError> {
+    fn read_expect(&mut self, rest: &str, lines: &Lines<'_>, fails: &mut usize) -> Result<(), ScriptError> {
         let (kind, text) = word(rest);
+        *fails += usize::from(kind == "fail");
+        if *fails > 1 {
+            return Err(lines.error("invalid expect lines, multiple expect fail lines are not allowed"));
+        }
         match kind {
             "range" => return self.read_range_vector(text, lines),
             "string" => {

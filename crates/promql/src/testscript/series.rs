@@ -244,6 +244,7 @@ impl Cursor<'_> {
             }
             None => None,
         };
+        let digits_at = self.at + 1;
         let times = self.times()?;
         if step.is_some() && times.is_none() {
             return Err(self.unexpected());
@@ -253,7 +254,7 @@ impl Cursor<'_> {
         for done in 0..=times.unwrap_or(0) {
             if let Some(step) = step.as_ref().filter(|_| done > 0) {
                 let next = histogram::combined(&current, &step.histogram, sign == Some(b'-'))
-                    .map_err(|message| self.error(self.at, message))?;
+                    .map_err(|message| self.error(digits_at, message))?;
                 current = Arc::new(next);
             }
             values.push(Some(SeriesValue { value: Value::Histogram(Arc::clone(&current)), hint_named }));

@@ -1,6 +1,7 @@
 //! A store in memory for scripts and tests: naive on purpose, an oracle for what real stores give.
 //!
-//! Not fast, not bounded, and it does not merge replicas. Appends go anywhere in time.
+//! Not fast, not bounded, and it does not merge replicas. Appends go anywhere in time. Counter reset hints of
+//! histograms are the store's own, as in real stores.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -9,11 +10,14 @@ use std::sync::Arc;
 use futures_util::future::{BoxFuture, FutureExt as _};
 use parking_lot::RwLock;
 
+use nave_model::histogram::Histogram;
 use nave_model::label::Labels;
 use nave_model::matcher::Matcher;
 use nave_model::sample::Value;
 use nave_model::select::{Columns, Pages, Select, SelectError, Selected, Selection, Watermark};
 use nave_model::time::{TimeRange, Timestamp};
+
+use super::hint::stored_hint;
 
 /// A value with its start timestamp.
 #[derive(Debug, Clone)]
@@ -67,6 +71,10 @@ impl MemoryStore {
                 Err(Conflict { labels: labels.clone(), timestamp })
             };
         }
+        let value = match value {
+            Value::Histogram(histogram) => Value::Histogram(with_hint(histogram, samples, timestamp)),
+            float @ Value::Float(_) => float,
+        };
         samples.insert(timestamp, Stored { value, start: start.unwrap_or_default() });
         Ok(())
     }
@@ -85,10 +93,26 @@ impl MemoryStore {
     }
 }
 
+fn with_hint(mut histogram: Arc<Histogram>, samples: &Samples, timestamp: Timestamp) -> Arc<Histogram> {
+    let before = samples.range(..timestamp).next_back().and_then(|(_, stored)| match &stored.value {
+        Value::Histogram(before) => Some(&**before),
+        Value::Float(_) => None,
+    });
+    let hint = stored_hint(before, &histogram);
+    if hint != histogram.counter_reset_hint {
+        Arc::make_mut(&mut histogram).counter_reset_hint = hint;
+    }
+    histogram
+}
+
+/// Equal, hints aside: those are the store's.
 fn same(a: &Value, b: &Value) -> bool {
     match (a, b) {
         (Value::Float(a), Value::Float(b)) => a.to_bits() == b.to_bits(),
-        (Value::Histogram(a), Value::Histogram(b)) => a == b,
+        (Value::Histogram(a), Value::Histogram(b)) => {
+            let hint = a.counter_reset_hint;
+            **a == Histogram { counter_reset_hint: hint, ..(**b).clone() }
+        }
         _ => false,
     }
 }
