@@ -18,7 +18,8 @@ const DEFAULT_REPLACEMENT: &str = "$1";
 const DEFAULT_REGEX: &str = "(.*)";
 
 /// Which names of metrics and labels are accepted (upstream `metric_name_validation_scheme`).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "&'static str")]
 pub enum NameScheme {
     /// Any UTF-8 text that is not empty.
     #[default]
@@ -38,6 +39,35 @@ impl NameScheme {
     #[must_use]
     pub fn allows_metric(self, name: &str) -> bool {
         !name.is_empty() && (self == Self::Utf8 || is_legacy_metric_name(name))
+    }
+}
+
+impl FromStr for NameScheme {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "utf8" => Ok(Self::Utf8),
+            "legacy" => Ok(Self::Legacy),
+            _ => Err(format!("unrecognized ValidationScheme: {text:?}")),
+        }
+    }
+}
+
+impl TryFrom<String> for NameScheme {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        text.parse()
+    }
+}
+
+impl From<NameScheme> for &'static str {
+    fn from(scheme: NameScheme) -> Self {
+        match scheme {
+            NameScheme::Utf8 => "utf8",
+            NameScheme::Legacy => "legacy",
+        }
     }
 }
 
@@ -180,7 +210,7 @@ impl TryFrom<Written> for RelabelConfig {
     type Error = RelabelError;
 
     fn try_from(written: Written) -> Result<Self, Self::Error> {
-        let action = written.action.or_else(default_action).unwrap_or_default();
+        let action = written.action.unwrap_or_default();
         if action.is_empty() {
             return Err(RelabelError::NoAction);
         }
