@@ -16,12 +16,6 @@ use crate::time::{parse_time, quoted};
 pub(crate) struct Params(Vec<(String, String)>);
 
 impl Params {
-    /// Of an address alone.
-    #[cfg(test)]
-    pub(crate) fn of_query(query: &str) -> Self {
-        Self(form_urlencoded::parse(query.as_bytes()).into_owned().collect())
-    }
-
     /// The first value of `name`; empty when there is none.
     pub(crate) fn get(&self, name: &str) -> &str {
         self.0.iter().find(|(key, _)| key == name).map_or("", |(_, value)| value)
@@ -75,14 +69,14 @@ impl Params {
     }
 }
 
+/// How the parser says that a selector would match series without any label.
+const SELECTS_ALL: &str = "vector selector must contain at least one non-empty matcher";
+
 fn parse_match(text: &str) -> Result<Vec<Matcher>, ApiError> {
-    let matchers =
-        parse_selector(text, &ParseOptions::ALL).map_err(|error| ApiError::parameter("match[]", error))?;
-    if matchers.iter().all(Matcher::matches_empty) {
-        let text = "match[] must contain at least one non-empty matcher";
-        return Err(ApiError::parameter("match[]", text));
-    }
-    Ok(matchers)
+    parse_selector(text, &ParseOptions::ALL).map_err(|errors| match errors.first().message == SELECTS_ALL {
+        true => ApiError::parameter("match[]", "match[] must contain at least one non-empty matcher"),
+        false => ApiError::parameter("match[]", errors),
+    })
 }
 
 impl<S: Send + Sync> FromRequest<S> for Params {

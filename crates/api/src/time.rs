@@ -68,7 +68,7 @@ mod tests {
     fn times() {
         for (text, expect) in [
             ("0", Some(0)),
-            ("1.0005", Some(1_001)),
+            ("1.0005", Some(1_000)),
             ("1.9996", Some(2_000)),
             ("-5", Some(-5_000)),
             ("1e3", Some(1_000_000)),
