@@ -1,1 +1,24 @@
-//! The remote-write link, both ends: durable queue and shards; receiver.
+//! The remote-write link, both ends.
+//!
+//! - [`Queue`] keeps samples on disk until every endpoint has them; it implements
+//!   [`nave_model::append::Append`] and bounds itself in bytes and age.
+//! - [`Sender`] tails a [`Source`] such as the queue, relabels, batches and pushes to one endpoint.
+//! - [`receive`] takes what senders push and hands it to an `Append`.
+//!
+//! Samples are delivered at least once and in order per series. This crate knows neither scraping nor
+//! storage; wire bytes come from `nave_wire`, files from `nave_wal`.
+
+mod config;
+mod error;
+mod metric;
+mod queue;
+pub mod receive;
+mod send;
+mod source;
+
+pub use config::{ConfigError, MetadataConfig, ProtobufMessage, QueueConfig, RemoteWriteConfig, check_names};
+pub use error::Error;
+pub use metric::Metrics;
+pub use queue::{Queue, QueueOptions};
+pub use send::{MetadataSource, Sender, SenderOptions};
+pub use source::{Piece, Source, Step, Tail};

@@ -1,0 +1,171 @@
+//! The receiving end: `POST /api/v1/write`, and the paths under which others call it.
+//!
+//! A request is decompressed and decoded within limits, appended as one batch and answered:
+//!
+//! | what happened                                          | answer                                     |
+//! | ------------------------------------------------------ | ------------------------------------------ |
+//! | everything stored, or known already                     | 204                                        |
+//! | some samples refused, the others are stored              | 400 that names the first refused ones      |
+//! | empty or broken body                                    | 400                                        |
+//! | receiver off                                            | 404 that says how to switch it on          |
+//! | not POST                                                | 405                                        |
+//! | larger than a limit                                     | 413                                        |
+//! | other media type, encoding or message                    | 415                                        |
+//! | too much at once, no room, shutting down                 | 503, where it helps with `Retry-After`     |
+//!
+//! This is the only place of the crate that knows HTTP status. Late samples are taken, which every answer
+//! says by `X-Nave-Late: accepted`.
+
+mod answer;
+mod body;
+mod header;
+mod metric;
+mod principal;
+
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::{Request, State};
+use axum::http::Method;
+use axum::response::Response;
+use nave_base::budget::Budget;
+use nave_base::clock::SharedClock;
+use nave_base::metric::Registry;
+use nave_model::append::{Append, Batch};
+use nave_wire::write_v1;
+use tokio::sync::Semaphore;
+
+use self::answer::Refusal;
+use self::metric::ReceiverMetrics;
+pub use self::principal::{Anonymous, Refused, ResolvePrincipal};
+use crate::Metrics;
+pub use crate::metric::RECEIVER;
+
+/// Where senders push: Prometheus', Mimir's and Thanos' paths.
+pub const PATHS: [&str; 3] = ["/api/v1/write", "/api/v1/push", "/api/v1/receive"];
+
+/// Bounds of the receiver.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Whether writes are taken at all: `--web.enable-remote-write-receiver`.
+    pub enabled: bool,
+    /// Largest compressed body.
+    pub body_bytes_max: usize,
+    /// Largest decompressed body.
+    pub decompressed_bytes_max: usize,
+    /// Requests at once; more are told to come back.
+    pub concurrent_requests_max: usize,
+    /// How long a body may take to arrive.
+    pub read_timeout: Duration,
+    /// Charged for bodies in memory.
+    pub budget: Budget,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            enabled: true,
+            body_bytes_max: 32 << 20,
+            decompressed_bytes_max: 128 << 20,
+            concurrent_requests_max: 256,
+            read_timeout: Duration::from_secs(30),
+            budget: Budget::unlimited(),
+        }
+    }
+}
+
+struct Receiver {
+    options: Options,
+    append: Arc<dyn Append>,
+    principals: Arc<dyn ResolvePrincipal>,
+    clock: SharedClock,
+    metrics: ReceiverMetrics,
+    slots: Arc<Semaphore>,
+}
+
+/// The routes of [`PATHS`]. `metrics` are those that the senders of the process share.
+pub fn router(
+    options: Options,
+    append: Arc<dyn Append>,
+    principals: Arc<dyn ResolvePrincipal>,
+    clock: SharedClock,
+    metrics: &Metrics,
+    registry: &Registry,
+) -> Router {
+    if options.enabled {
+        tracing::info!(paths = ?PATHS, "remote_write: receiver takes writes");
+    } else {
+        tracing::info!("remote_write: receiver is off; --web.enable-remote-write-receiver switches it on");
+    }
+    let metrics = ReceiverMetrics::register(registry, metrics, clock.clone());
+    let slots = Arc::new(Semaphore::new(options.concurrent_requests_max));
+    let receiver = Arc::new(Receiver { options, append, principals, clock, metrics, slots });
+    let routes =
+        PATHS.iter().fold(Router::new(), |router, path| router.route(path, axum::routing::any(handle)));
+    routes.with_state(receiver)
+}
+
+async fn handle(State(receiver): State<Arc<Receiver>>, request: Request) -> Response {
+    match receiver.receive(request).await {
+        Ok(()) => answer::stored(),
+        Err(refusal) => {
+            receiver.metrics.log(&refusal);
+            refusal.into_response()
+        }
+    }
+}
+
+impl Receiver {
+    async fn receive(&self, request: Request) -> Result<(), Refusal> {
+        if !self.options.enabled {
+            return Err(Refusal::Disabled);
+        }
+        if request.method() != Method::POST {
+            return Err(Refusal::Method(request.method().clone()));
+        }
+        header::check(request.headers())?;
+        let (parts, body) = request.into_parts();
+        let principal = self.principals.resolve(&parts)?;
+        let Ok(_slot) = self.slots.try_acquire() else {
+            return Err(Refusal::Busy { limit: self.options.concurrent_requests_max });
+        };
+        let mut charge = self.options.budget.charge(0)?;
+        let reading = body::read(body, &parts.headers, self.options.body_bytes_max, &mut charge);
+        let compressed = tokio::select! {
+            read = reading => read?,
+            () = self.clock.sleep(self.options.read_timeout) => {
+                return Err(Refusal::Slow { timeout: self.options.read_timeout });
+            }
+        };
+        let limit = self.options.decompressed_bytes_max;
+        charge.grow(body::decoded_bytes(&compressed, limit))?;
+        let decompressed = write_v1::decompress(&compressed, limit)?;
+        drop(compressed);
+        let batch = write_v1::decode(decompressed, principal)?;
+        self.append(batch).await
+    }
+
+    async fn append(&self, batch: Batch) -> Result<(), Refusal> {
+        // What is needed to name a refused series; the batch itself goes to the appender.
+        let (bytes, format, principal) = (batch.bytes.clone(), batch.label_format, batch.principal.clone());
+        let series: Vec<_> = batch.series.iter().map(|one| (one.labels.clone(), one.samples.len())).collect();
+        let outcome = self.append.append(batch).await.map_err(|error| Refusal::append(error, &principal))?;
+        self.metrics.count(&outcome, &principal, |at| series.get(at).map_or(0, |(_, samples)| *samples));
+        if outcome.rejections.is_empty() {
+            return Ok(());
+        }
+        let named = |at: usize| {
+            let (range, _) = series.get(at)?;
+            let raw = bytes.get(range.start as usize..range.end as usize)?;
+            Some(
+                (format.decode)(raw)
+                    .map_or_else(|_| format!("series {at} of the request"), |labels| labels.to_string()),
+            )
+        };
+        Err(Refusal::rejected(&outcome, &principal, named))
+    }
+}

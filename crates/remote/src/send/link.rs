@@ -1,0 +1,54 @@
+//! What the tasks of one sender share.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, AtomicUsize};
+use std::time::Duration;
+
+use nave_base::Shutdown;
+use nave_base::clock::SharedClock;
+use parking_lot::Mutex;
+
+use super::desired::Totals;
+use super::lane::Lanes;
+use super::progress::Progress;
+use super::transport::Transport;
+use crate::metric::EndpointMetrics;
+use crate::{MetadataConfig, QueueConfig, Source};
+
+/// One endpoint.
+pub(super) struct Link {
+    pub(super) name: String,
+    pub(super) url: String,
+    pub(super) queue: QueueConfig,
+    pub(super) metadata: MetadataConfig,
+    pub(super) source: Arc<dyn Source>,
+    pub(super) transport: Box<dyn Transport>,
+    pub(super) clock: SharedClock,
+    pub(super) metrics: EndpointMetrics,
+    pub(super) lanes: Lanes,
+    pub(super) progress: Progress,
+    pub(super) flow: Mutex<Flow>,
+    /// Newest timestamp that was delivered or refused, in ms.
+    pub(super) newest_sent_ms: AtomicI64,
+    /// Workers that should run, and that do.
+    pub(super) shards_wanted: AtomicUsize,
+    pub(super) shards_running: AtomicUsize,
+    /// Stop reading; send what is in memory.
+    pub(super) soft_stop: Shutdown,
+    /// Stop everything.
+    pub(super) hard_stop: Shutdown,
+}
+
+/// What the number of shards follows.
+#[derive(Debug, Default)]
+pub(super) struct Flow {
+    pub(super) totals: Totals,
+    /// When a request last got through, on the monotonic clock.
+    pub(super) last_sent: Duration,
+}
+
+impl std::fmt::Debug for Link {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Link({} {})", self.name, self.url)
+    }
+}

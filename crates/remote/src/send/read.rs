@@ -1,0 +1,179 @@
+//! Reading the log for one endpoint: series get their labels, samples go into lanes.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use nave_wal::Position;
+
+use super::lane::Sample;
+use super::link::Link;
+use super::series::{Found, SeriesCache};
+use crate::metric::Drop;
+use crate::{Error, Piece, Step, Tail};
+
+/// A burst ends when it has so many samples or records.
+const BURST_SAMPLES: usize = 8192;
+const BURST_RECORDS: usize = 256;
+/// Records that may be open at once. Reached when one batch is refused again and again while others pass:
+/// then reading waits for it.
+const OPEN_RECORDS_MAX: usize = 100_000;
+/// How long to wait after the disk failed.
+const DISK_RETRY: Duration = Duration::from_secs(1);
+
+/// What stood between two places in the log.
+#[derive(Debug, Default)]
+struct Burst {
+    /// Ends of records, with how many samples of theirs are to be sent.
+    records: Vec<(Position, usize)>,
+    samples: VecDeque<Sample>,
+    series_records: usize,
+    sample_records: usize,
+    dropped: usize,
+    unknown: usize,
+    damaged: Vec<String>,
+    newest_ms: Option<i64>,
+    failed: Option<Error>,
+}
+
+/// The blocking part.
+struct Follower {
+    tail: Box<dyn Tail>,
+    cache: SeriesCache,
+    piece: Piece,
+    at: Position,
+}
+
+/// Reads until the soft stop, then closes the lanes.
+pub(super) async fn run(link: Arc<Link>, cache: SeriesCache) {
+    let at = link.progress.position();
+    let mut follower = Some(Follower { tail: link.source.tail(at), cache, piece: Piece::default(), at });
+    let mut end = link.source.durable_end();
+    let mut caught_up = false;
+    while let Some(mut reading) = follower.take() {
+        let limit = *end.borrow_and_update();
+        let first = link.progress.next_record();
+        let read = tokio::task::spawn_blocking(move || {
+            let burst = reading.read(limit, first);
+            (reading, burst)
+        });
+        let (reading, burst) = match read.await {
+            Ok(done) => done,
+            Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
+            Err(_) => break,
+        };
+        let idle = reading.at >= limit || burst.records.is_empty();
+        let failed = report(&link, &burst, caught_up);
+        link.metrics.watcher.segment.set(reading.at.segment as f64);
+        caught_up |= idle;
+        follower = Some(reading);
+        if !hand_over(&link, burst).await {
+            break;
+        }
+        let wait = async {
+            match (failed, idle) {
+                (true, _) => link.clock.sleep(DISK_RETRY).await,
+                (false, true) if end.changed().await.is_err() => std::future::pending().await,
+                _ => {}
+            }
+        };
+        tokio::select! {
+            () = link.soft_stop.cancelled() => break,
+            () = wait => {}
+        }
+    }
+    link.lanes.close();
+}
+
+impl Follower {
+    fn read(&mut self, limit: Position, first_record: u64) -> Burst {
+        let mut burst = Burst::default();
+        while self.at < limit && burst.records.len() < BURST_RECORDS && burst.samples.len() < BURST_SAMPLES {
+            match self.tail.next(&mut self.piece) {
+                Ok(Step::End) => break,
+                Ok(Step::Damaged(what)) => {
+                    burst.damaged.push(what);
+                    burst.records.push((self.piece.next, 0));
+                }
+                Ok(Step::Record) => self.take(&mut burst, first_record),
+                Err(error) => {
+                    burst.failed = Some(error);
+                    break;
+                }
+            }
+            self.at = self.piece.next;
+        }
+        burst
+    }
+
+    fn take(&mut self, burst: &mut Burst, first_record: u64) {
+        let record = first_record + burst.records.len() as u64;
+        self.cache.enter_segment(self.piece.next.segment);
+        burst.series_records += usize::from(!self.piece.series.is_empty());
+        burst.sample_records += usize::from(!self.piece.samples.is_empty());
+        for (id, labels) in &self.piece.series {
+            self.cache.name(*id, labels);
+        }
+        let before = burst.samples.len();
+        for &(id, timestamp, value) in &self.piece.samples {
+            burst.newest_ms = burst.newest_ms.max(Some(timestamp.0));
+            match self.cache.find(id) {
+                Found::Send(target) => {
+                    burst.samples.push_back(Sample { target: target.clone(), record, timestamp, value });
+                }
+                Found::Dropped => burst.dropped += 1,
+                Found::Unknown => burst.unknown += 1,
+            }
+        }
+        burst.records.push((self.piece.next, burst.samples.len() - before));
+    }
+}
+
+/// Counts and logs; whether the disk failed.
+fn report(link: &Link, burst: &Burst, caught_up: bool) -> bool {
+    let (metrics, remote_name) = (&link.metrics, &link.name);
+    metrics.watcher.series_records.add(burst.series_records as f64);
+    metrics.watcher.sample_records.add(burst.sample_records as f64);
+    if !caught_up {
+        metrics.watcher.pre_tailing.add(burst.samples.len() as f64);
+    }
+    if burst.dropped > 0 {
+        metrics.dropped(Drop::Relabelled, burst.dropped);
+    }
+    if burst.unknown > 0 {
+        metrics.dropped(Drop::UnknownSeries, burst.unknown);
+    }
+    for what in &burst.damaged {
+        metrics.watcher.decode_failures.inc();
+        tracing::warn!(remote_name, err = what, "remote_write: damaged place in the queue is skipped");
+    }
+    if let Some(newest_ms) = burst.newest_ms {
+        let newest = newest_ms as f64 / 1000.0;
+        metrics.highest_queued.set(newest.max(metrics.highest_queued.get()));
+    }
+    link.flow.lock().totals.read += burst.samples.len() as f64;
+    if let Some(error) = &burst.failed {
+        tracing::error!(remote_name, err = %error, "remote_write: cannot read the queue, trying again");
+    }
+    burst.failed.is_some()
+}
+
+/// Puts the samples into lanes; `false` when stopped meanwhile. Records that were begun stay open then,
+/// so the next life reads them again.
+async fn hand_over(link: &Link, mut burst: Burst) -> bool {
+    for (next, samples) in burst.records {
+        link.progress.begin(next, samples);
+    }
+    link.metrics.pending(burst.samples.len() as f64);
+    while !link.lanes.push(&mut burst.samples) || link.progress.open() > OPEN_RECORDS_MAX {
+        link.metrics.enqueue_retries.inc();
+        tokio::select! {
+            () = link.lanes.wait_for_room() => {}
+            () = link.soft_stop.cancelled() => {
+                link.metrics.pending(-(burst.samples.len() as f64));
+                return false;
+            }
+        }
+    }
+    true
+}
