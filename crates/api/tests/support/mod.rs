@@ -25,13 +25,13 @@ use nave_promql::{Engine, EngineOptions};
 use tower::ServiceExt;
 
 /// The time of every test: 2026-11-20T12:00:00Z.
-pub const NOW_MS: i64 = 1_795_176_000_000;
+pub(crate) const NOW_MS: i64 = 1_795_176_000_000;
 
 /// Series with samples at `NOW_MS` and the four minutes before it.
-pub struct Store(Vec<(Labels, Vec<f64>)>);
+pub(crate) struct Store(Vec<(Labels, Vec<f64>)>);
 
 impl Store {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let series = |pairs: &[(&str, &str)], values: &[f64]| {
             (Labels::from_pairs(pairs.iter().copied()).unwrap(), values.to_vec())
         };
@@ -130,12 +130,12 @@ fn listing(items: BTreeSet<String>, limit: Option<usize>) -> Listing {
 
 /// Everything that is not the store.
 #[derive(Default)]
-pub struct Process {
-    pub not_ready: AtomicBool,
-    pub lifecycle_off: AtomicBool,
-    pub reloads: AtomicUsize,
-    pub quits: AtomicUsize,
-    pub bad_config: AtomicBool,
+pub(crate) struct Process {
+    pub(crate) not_ready: AtomicBool,
+    pub(crate) lifecycle_off: AtomicBool,
+    pub(crate) reloads: AtomicUsize,
+    pub(crate) quits: AtomicUsize,
+    pub(crate) bad_config: AtomicBool,
 }
 
 impl MetadataIndex for Process {
@@ -257,7 +257,7 @@ impl Lifecycle for Process {
 }
 
 /// What a server shows besides its store.
-pub fn common(process: &Arc<Process>) -> Common {
+pub(crate) fn common(process: &Arc<Process>) -> Common {
     let registry = Registry::default();
     registry.counter("nave_test_total", "Counts.").inc();
     Common {
@@ -276,7 +276,7 @@ pub fn common(process: &Arc<Process>) -> Common {
 }
 
 /// A server over [`Store`].
-pub fn server(process: &Arc<Process>) -> Router {
+pub(crate) fn server(process: &Arc<Process>) -> Router {
     let common = common(process);
     let store = Arc::new(Store::new());
     let engine = Engine::new(EngineOptions::default(), common.clock.clone(), &common.registry);
@@ -284,14 +284,14 @@ pub fn server(process: &Arc<Process>) -> Router {
 }
 
 /// What came back.
-pub struct Reply {
-    pub status: u16,
-    pub headers: axum::http::HeaderMap,
-    pub body: String,
+pub(crate) struct Reply {
+    pub(crate) status: u16,
+    pub(crate) headers: axum::http::HeaderMap,
+    pub(crate) body: String,
 }
 
 /// One request; a body is sent as a form. Quotes in `path` may stand as they are.
-pub async fn ask(router: &Router, method: &str, path: &str, form: Option<&str>) -> Reply {
+pub(crate) async fn ask(router: &Router, method: &str, path: &str, form: Option<&str>) -> Reply {
     let mut request = Request::builder().method(method).uri(path.replace('"', "%22"));
     if form.is_some() {
         request = request.header("content-type", "application/x-www-form-urlencoded");
@@ -303,6 +303,6 @@ pub async fn ask(router: &Router, method: &str, path: &str, form: Option<&str>) 
     Reply { status, headers, body: String::from_utf8(body.to_vec()).unwrap() }
 }
 
-pub async fn get(router: &Router, path: &str) -> Reply {
+pub(crate) async fn get(router: &Router, path: &str) -> Reply {
     ask(router, "GET", path, None).await
 }
