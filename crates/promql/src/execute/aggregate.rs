@@ -1,13 +1,16 @@
 //! Aggregations that keep a few numbers per group and step: sum, avg, count, min, max, group, stddev,
 //! stdvar. One input series is held at a time.
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
 use nave_base::budget::Charge;
-use nave_model::sample::Value;
 
 use super::grouping::{Groups, group};
+use super::range_histogram::{colliding, mixed_schemas, reconciled};
 use super::{BoxOperator, Column, Context, Operator, Result, Series};
 use crate::ast::{AggregateOp, Position};
-use crate::error::QueryError;
+use crate::kernel::histogram::Total;
 use crate::kernel::sum::{Mean, Sum};
 use crate::plan::{Aggregate, Steps};
 
@@ -24,8 +27,10 @@ pub(super) fn operator(
         pos: aggregate.input.pos,
         steps: steps.len(),
         context: context.clone(),
+        inputs: Vec::new(),
         groups: Groups::default(),
         states: Vec::new(),
+        totals: Vec::new(),
         at: 0,
         charge: None,
     })
@@ -37,9 +42,12 @@ struct Aggregation {
     pos: Position,
     steps: usize,
     context: Context,
+    inputs: Vec<Series>,
     groups: Groups,
     /// Per group.
     states: Vec<States>,
+    /// Per group and step the histograms of sum and avg; `None` when their layouts do not mix.
+    totals: Vec<BTreeMap<usize, Option<Total>>>,
     at: usize,
     charge: Option<Charge>,
 }
@@ -156,22 +164,19 @@ impl Aggregation {
             self.context.check()?;
             self.input.next(&mut column)?;
             if column.has_histograms() {
-                self.histograms(&mut column)?;
+                self.histograms(index, &mut column)?;
             }
             self.states[self.groups.of[index]].add(op, &column);
         }
         Ok(())
     }
 
-    /// Histograms count, and are ignored where upstream ignores them.
-    fn histograms(&self, column: &mut Column) -> Result<()> {
+    /// Histograms count, are summed up, or are ignored where upstream ignores them.
+    fn histograms(&mut self, index: usize, column: &mut Column) -> Result<()> {
         use AggregateOp::{Avg, Count, Group, Sum};
         match self.aggregate.op {
             Count | Group => Ok(()),
-            Sum | Avg => {
-                let name = self.aggregate.op.as_str();
-                Err(QueryError::not_built(&format!("native histograms in {name}()")))
-            }
+            Sum | Avg => self.add_histograms(index, column),
             op => {
                 let text = format!("ignored histogram in {} aggregation", op.as_str());
                 self.context.note(|notes| notes.info(self.pos, text));
@@ -180,15 +185,58 @@ impl Aggregation {
             }
         }
     }
+
+    fn add_histograms(&mut self, index: usize, column: &Column) -> Result<()> {
+        let totals = &mut self.totals[self.groups.of[index]];
+        for (step, histogram) in column.histograms() {
+            if let Some(charge) = &mut self.charge
+                && !totals.contains_key(&step)
+            {
+                charge.grow(size_of::<Total>() + 16 * histogram.positive_buckets.len())?;
+            }
+            let total = totals.entry(step).or_insert_with(|| Some(Total::default()));
+            if total.as_mut().is_some_and(|sum| sum.add(histogram).is_err()) {
+                *total = None;
+                let text = mixed_schemas(self.inputs[index].labels.metric_name());
+                self.context.note(|notes| notes.warn(self.pos, text));
+            }
+        }
+        Ok(())
+    }
+
+    /// Puts the histograms of a group into its column of floats.
+    fn finish_histograms(&mut self, group: usize, column: &mut Column) {
+        for (step, total) in std::mem::take(&mut self.totals[group]) {
+            if column.float(step).is_some() {
+                let text = "encountered a mix of histograms and floats for aggregation";
+                self.context.note(|notes| notes.warn(self.pos, text));
+                column.clear(step);
+                continue;
+            }
+            let Some(total) = total else { continue };
+            if total.hints_collide() {
+                self.context.note(|notes| notes.warn(self.pos, colliding("aggregation")));
+            }
+            if total.bounds_reconciled {
+                self.context.note(|notes| notes.info(self.pos, reconciled("aggregation")));
+            }
+            let result = if self.aggregate.op == AggregateOp::Avg { total.mean() } else { total.total() };
+            if let Some(histogram) = result {
+                column.set_histogram(step, Arc::new(histogram));
+            }
+        }
+    }
 }
 
 impl Operator for Aggregation {
     fn series(&mut self) -> Result<Vec<Series>> {
-        self.groups = group(&self.input.series()?, &self.aggregate);
+        self.inputs = self.input.series()?;
+        self.groups = group(&self.inputs, &self.aggregate);
         let count = self.groups.series.len();
         let op = self.aggregate.op;
         self.charge = Some(self.context.charge(count.saturating_mul(States::bytes(op, self.steps)))?);
         self.states = (0..count).map(|_| States::new(op, self.steps)).collect();
+        self.totals = vec![BTreeMap::new(); count];
         Ok(self.groups.series.clone())
     }
 
@@ -199,9 +247,10 @@ impl Operator for Aggregation {
         column.reset(self.steps);
         for step in 0..self.steps {
             if let Some(value) = self.states[self.at].result(self.aggregate.op, step) {
-                column.set_value(step, Value::Float(value));
+                column.set(step, value);
             }
         }
+        self.finish_histograms(self.at, column);
         self.at += 1;
         Ok(())
     }

@@ -5,11 +5,12 @@ mod vectors;
 
 use nave_model::sample::Value;
 
+use super::note::Note;
 use super::{BoxOperator, Column, Context, Operator, Result, Series, operator as operator_of, scalar, set};
 use crate::ast::{BinaryOp, Position};
 use crate::error::QueryError;
 use crate::plan::{Binary, Node, Steps};
-use element::{Outcome, element};
+use element::{Outcome, Remark, element};
 
 /// The value of a scalar operation; `None` for operators that scalars do not have.
 pub(crate) fn scalar_binary(op: BinaryOp, a: f64, b: f64) -> Option<f64> {
@@ -60,6 +61,10 @@ struct WithScalar {
 }
 
 impl WithScalar {
+    fn note(&self, Remark { level, text }: Remark) {
+        self.context.note(|notes| notes.add(Note { level, text, pos: Some(self.pos) }));
+    }
+
     fn value(&self, step: usize, value: Value) -> Option<Value> {
         let number = Value::Float(self.number[step]);
         let (left, right) = if self.scalar_left { (number, value.clone()) } else { (value.clone(), number) };
@@ -68,8 +73,12 @@ impl WithScalar {
             Outcome::Compared(holds) if self.return_bool => Some(Value::Float(f64::from(u8::from(holds)))),
             // A comparison shows the vector's value whichever side it stands on.
             Outcome::Compared(holds) => holds.then_some(value),
-            Outcome::Incompatible(text) => {
-                self.context.note(|notes| notes.info(self.pos, text));
+            Outcome::Odd(value, remarks) => {
+                remarks.into_iter().for_each(|remark| self.note(remark));
+                Some(value)
+            }
+            Outcome::Nothing(remark) => {
+                self.note(remark);
                 None
             }
         }

@@ -35,6 +35,9 @@ pub(crate) fn is_elementwise(function: FunctionId) -> bool {
             | F::HistogramCount
             | F::HistogramSum
             | F::HistogramAvg
+            | F::HistogramStddev
+            | F::HistogramQuantiles
+            | F::HistogramStdvar
     );
     other || of_number(function).is_some() || of_date(function).is_some()
 }
@@ -86,7 +89,7 @@ pub(super) fn operator(
             each(arg(0)?, context, move |step, value| Some(math::round(value, to[step])))
         }
         F::Timestamp => Box::new(StepTimes { input: arg(0)?, steps, context: context.clone() }),
-        F::HistogramCount | F::HistogramSum | F::HistogramAvg => {
+        F::HistogramCount | F::HistogramSum | F::HistogramAvg | F::HistogramStddev | F::HistogramStdvar => {
             Box::new(OfHistogram { input: arg(0)?, function, context: context.clone() })
         }
         F::LabelReplace => label::replace(arg(0)?, &args[1..])?,
@@ -96,6 +99,10 @@ pub(super) fn operator(
             sort::operator(arg(0)?, by, node.pos, steps, context)
         }
         F::HistogramQuantile => histogram_call::quantile(number(0)?, args, arg(1)?, steps, context),
+        F::HistogramQuantiles => {
+            let qs = (2..args.len()).map(number).collect::<Result<Vec<_>>>()?;
+            histogram_call::quantiles(qs, args, arg(0)?, steps, context)?
+        }
         F::HistogramFraction => {
             histogram_call::fraction((number(0)?, number(1)?), args, arg(2)?, steps, context)
         }
@@ -250,6 +257,8 @@ impl Operator for OfHistogram {
             let value = match self.function {
                 FunctionId::HistogramCount => histogram.count,
                 FunctionId::HistogramSum => histogram.sum,
+                FunctionId::HistogramStdvar => histogram::variance(histogram),
+                FunctionId::HistogramStddev => histogram::variance(histogram).sqrt(),
                 _ => histogram::average(histogram),
             };
             column.set(step, value);

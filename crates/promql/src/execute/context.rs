@@ -82,11 +82,6 @@ impl Context {
         self.0.runtime.block_on(work)
     }
 
-    /// Whether names are dropped at the end of the query.
-    pub(crate) fn delayed_names(&self) -> bool {
-        self.0.delayed_names
-    }
-
     /// The error if the query has to stop.
     pub(crate) fn check(&self) -> Result<()> {
         if self.0.cancel.is_cancelled() { Err(self.stopped()) } else { Ok(()) }
@@ -156,7 +151,7 @@ impl Context {
         if self.0.delayed_names {
             Series { drop_name: true, ..series }
         } else {
-            Series { labels: series.labels.without_metric_name(), ..series }
+            Series { labels: super::without_metadata(&series.labels), ..series }
         }
     }
 }

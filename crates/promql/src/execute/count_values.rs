@@ -3,10 +3,12 @@
 use hashbrown::HashMap;
 use nave_base::budget::Charge;
 use nave_model::label::Labels;
+use nave_model::sample::Value;
 
 use super::grouping::group;
 use super::{BoxOperator, Column, Context, Operator, Result, Series, note};
 use crate::error::QueryError;
+use crate::kernel::histogram;
 use crate::plan::{Aggregate, Kind, Steps};
 
 /// The operator; the label is checked here.
@@ -44,6 +46,14 @@ pub(super) fn operator(
     }))
 }
 
+/// A value as a label.
+fn text(value: &Value) -> String {
+    match value {
+        Value::Float(value) => note::plain_number(*value),
+        Value::Histogram(value) => histogram::text(value, note::number),
+    }
+}
+
 struct CountValues {
     input: BoxOperator,
     aggregate: Aggregate,
@@ -57,9 +67,9 @@ struct CountValues {
 
 impl CountValues {
     /// The group of `series` with `value` in the label.
-    fn labels(&self, series: &Series, value: f64) -> Series {
+    fn labels(&self, series: &Series, value: &str) -> Series {
         let mut labels = series.labels.to_builder();
-        labels.set(&self.label, &note::plain_number(value));
+        labels.set(&self.label, value);
         let one = Series { labels: labels.build(), drop_name: series.drop_name };
         group(&[one], &self.aggregate).series.remove(0)
     }
@@ -74,15 +84,13 @@ impl Operator for CountValues {
         for series in self.input.series()? {
             self.context.check()?;
             self.input.next(&mut column)?;
-            if column.has_histograms() {
-                return Err(QueryError::not_built("native histograms in count_values()"));
-            }
-            let mut here: HashMap<u64, usize> = HashMap::new();
-            for (step, value) in column.floats() {
-                let at = match here.get(&value.to_bits()) {
+            let mut here: HashMap<String, usize> = HashMap::new();
+            for step in 0..self.steps {
+                let Some(value) = column.value(step).map(|value| text(&value)) else { continue };
+                let at = match here.get(&value) {
                     Some(at) => *at,
                     None => {
-                        let labelled = self.labels(&series, value);
+                        let labelled = self.labels(&series, &value);
                         let next = order.len();
                         let at = *found.entry(labelled.labels.clone()).or_insert(next);
                         if at == next {
@@ -91,7 +99,7 @@ impl Operator for CountValues {
                             order.push(labelled);
                             self.counted.push(output);
                         }
-                        here.insert(value.to_bits(), at);
+                        here.insert(value, at);
                         at
                     }
                 };

@@ -64,7 +64,7 @@ impl Operator for Dedupe {
         let mut series = self.input.series()?;
         if self.strip {
             for series in series.iter_mut().filter(|series| series.drop_name) {
-                *series = Series { labels: series.labels.without_metric_name(), drop_name: false };
+                *series = Series { labels: super::without_metadata(&series.labels), drop_name: false };
             }
         }
         let mut groups: HashMap<Labels, usize, foldhash::fast::RandomState> = HashMap::default();

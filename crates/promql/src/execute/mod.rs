@@ -34,7 +34,7 @@ mod sort;
 mod subquery;
 mod topk;
 
-use nave_model::label::Labels;
+use nave_model::label::{Labels, METRIC_NAME};
 
 use crate::ast::{AggregateOp, Edge};
 use crate::error::QueryError;
@@ -58,6 +58,16 @@ pub(crate) struct Series {
     pub(crate) labels: Labels,
     /// The metric name goes at the end of the query (delayed name removal only).
     pub(crate) drop_name: bool,
+}
+
+/// Whether a label describes the metric as a whole: its name, type or unit. They go together.
+pub(crate) fn is_metadata(name: &str) -> bool {
+    matches!(name, METRIC_NAME | "__type__" | "__unit__")
+}
+
+/// `labels` after an operation whose result is another metric.
+pub(crate) fn without_metadata(labels: &Labels) -> Labels {
+    labels.filtered(|name| !is_metadata(name))
 }
 
 /// Evaluates one node of the plan; see the module for when what may be called.

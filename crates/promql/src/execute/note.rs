@@ -124,3 +124,9 @@ fn exponential(value: f64) -> String {
     let sign = if exponent < 0 { '-' } else { '+' };
     format!("{digits}e{sign}{:02}", exponent.abs())
 }
+
+/// A number as OpenMetrics writes it: whole numbers with `.0`.
+pub(crate) fn open_metrics(value: f64) -> String {
+    let text = number(value);
+    if value.is_finite() && !text.contains(['.', 'e']) { format!("{text}.0") } else { text }
+}

@@ -165,7 +165,7 @@ fn sift_down(heap: &mut [Entry], less: impl Fn(&Entry, &Entry) -> bool) {
 fn shown(op: AggregateOp, a: &Entry, b: &Entry) -> Ordering {
     match op {
         AggregateOp::Topk => order::ascending(b.float(), a.float()),
-        AggregateOp::Bottomk => order::descending_nan_last(b.float(), a.float()),
+        AggregateOp::Bottomk => order::ascending_nan_last(a.float(), b.float()),
         _ => Ordering::Equal,
     }
 }

@@ -1,13 +1,24 @@
-//! Native histograms: what is computed from one of them.
+//! Native histograms: buckets with their bounds, sums and differences, resets, quantiles and moments.
+//!
+//! Counts are floats here. Results have no empty buckets. Files: [`bucket`] (indexes, bounds, spans),
+//! [`combine`] (add, subtract), [`figure`] (what one histogram says), [`rate`] (over a window).
+
+mod bucket;
+mod combine;
+mod figure;
+mod rate;
+mod total;
 
 use nave_model::histogram::{CounterResetHint, Histogram};
 
-/// Mean of the observations.
-pub(crate) fn average(histogram: &Histogram) -> f64 {
-    histogram.sum / histogram.count
-}
+pub(crate) use bucket::same;
+use combine::Combined;
+pub(crate) use combine::{add, is_reset, subtract};
+pub(crate) use figure::{average, fraction, has_nan_observations, quantile, text, variance};
+pub(crate) use rate::{Remark, difference, last_difference};
+pub(crate) use total::Total;
 
-/// All counts and the sum through `scale`; the result is a gauge, as upstream has it for negative factors.
+/// All counts and the sum through `scale`.
 pub(crate) fn scaled(histogram: &Histogram, scale: impl Fn(f64) -> f64) -> Histogram {
     let mut result = histogram.clone();
     result.integer = false;

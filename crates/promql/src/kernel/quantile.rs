@@ -24,8 +24,11 @@ pub(crate) fn quantile(q: f64, values: &mut [f64]) -> f64 {
     values[lower as usize] * (1.0 - weight) + values[upper as usize] * weight
 }
 
-/// The median of the distances from the median.
+/// The median of the distances from the median; NaN when there is a NaN.
 pub(crate) fn median_absolute_deviation(values: &mut [f64]) -> f64 {
+    if values.iter().any(|value| value.is_nan()) {
+        return f64::NAN;
+    }
     let median = quantile(0.5, values);
     for value in values.iter_mut() {
         *value = (*value - median).abs();

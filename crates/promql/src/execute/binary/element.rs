@@ -2,9 +2,12 @@
 
 use std::sync::Arc;
 
+use nave_model::histogram::Histogram;
 use nave_model::sample::Value;
 
 use crate::ast::BinaryOp;
+use crate::execute::note::Level;
+use crate::execute::range_histogram::{colliding, reconciled};
 use crate::kernel::histogram;
 
 /// What an operator gives for two samples.
@@ -14,8 +17,27 @@ pub(super) enum Outcome {
     Value(Value),
     /// Of a comparison: whether it holds.
     Compared(bool),
-    /// The kinds do not fit; upstream's info.
-    Incompatible(String),
+    /// As `Value`, with something odd about it.
+    Odd(Value, Vec<Remark>),
+    /// The samples do not fit.
+    Nothing(Remark),
+}
+
+/// What upstream remarks on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Remark {
+    pub(super) level: Level,
+    pub(super) text: String,
+}
+
+impl Remark {
+    fn warning(text: String) -> Self {
+        Self { level: Level::Warning, text }
+    }
+
+    fn info(text: String) -> Self {
+        Self { level: Level::Info, text }
+    }
 }
 
 /// `left op right`; not for set operators.
@@ -38,11 +60,34 @@ pub(super) fn element(op: BinaryOp, left: &Value, right: &Value) -> Outcome {
         (Value::Histogram(h), Value::Float(divisor)) if op == BinaryOp::Div => {
             Outcome::Value(scale(h, *divisor, |count, divisor| count / divisor))
         }
+        (Value::Histogram(a), Value::Histogram(b)) => histograms(op, a, b, left, right),
         _ => incompatible(op, left, right),
     }
 }
 
-fn scale(h: &nave_model::histogram::Histogram, by: f64, with: impl Fn(f64, f64) -> f64) -> Value {
+fn histograms(op: BinaryOp, a: &Histogram, b: &Histogram, left: &Value, right: &Value) -> Outcome {
+    let (name, combined) = match op {
+        BinaryOp::Add => ("addition", histogram::add(a, b)),
+        BinaryOp::Sub => ("subtraction", histogram::subtract(a, b)),
+        BinaryOp::Equal => return Outcome::Compared(histogram::same(a, b)),
+        BinaryOp::NotEqual => return Outcome::Compared(!histogram::same(a, b)),
+        _ => return incompatible(op, left, right),
+    };
+    let Ok(combined) = combined else {
+        let text = format!("incompatible bucket layout encountered for binary operator {}", op.as_str());
+        return Outcome::Nothing(Remark::warning(text));
+    };
+    let mut remarks = Vec::new();
+    if combined.hints_collide {
+        remarks.push(Remark::warning(colliding(name)));
+    }
+    if combined.bounds_reconciled {
+        remarks.push(Remark::info(reconciled(name)));
+    }
+    Outcome::Odd(Value::Histogram(Arc::new(combined.histogram)), remarks)
+}
+
+fn scale(h: &Histogram, by: f64, with: impl Fn(f64, f64) -> f64) -> Value {
     let scaled = histogram::scaled(h, |count| with(count, by));
     Value::Histogram(Arc::new(if by < 0.0 { histogram::as_gauge(scaled) } else { scaled }))
 }
@@ -53,9 +98,9 @@ fn incompatible(op: BinaryOp, left: &Value, right: &Value) -> Outcome {
         Value::Histogram(_) => "histogram",
     };
     let (op, left, right) = (op.as_str(), kind(left), kind(right));
-    Outcome::Incompatible(format!(
+    Outcome::Nothing(Remark::info(format!(
         "incompatible sample types encountered for binary operator \"{op}\": {left} {op} {right}"
-    ))
+    )))
 }
 
 /// The result of an arithmetic operator.

@@ -6,14 +6,15 @@
 use std::collections::BTreeMap;
 
 use nave_base::budget::Charge;
-use nave_model::label::{Labels, METRIC_NAME};
+use nave_model::label::Labels;
 use nave_model::sample::Value;
 
-use super::element::{Outcome, element};
+use super::element::{Outcome, Remark, element};
 use crate::ast::{Cardinality, Matching, Position};
 use crate::error::QueryError;
 use crate::execute::matching::{Signatures, signature};
-use crate::execute::{BoxOperator, Column, Context, Operator, Result, Series};
+use crate::execute::note::Note;
+use crate::execute::{BoxOperator, Column, Context, Operator, Result, Series, is_metadata};
 use crate::plan::{Binary, Steps};
 
 /// The operator of `binary` between vectors.
@@ -113,7 +114,7 @@ impl Vectors {
         let side = if self.swapped { "left" } else { "right" };
         format!(
             "found duplicate series for the match group {group} on the {side} hand-side of the operation: \
-             [{new}, {known}];many-to-many matching not allowed: matching labels must be unique on one side"
+             [{known}, {new}];many-to-many matching not allowed: matching labels must be unique on one side"
         )
     }
 
@@ -131,6 +132,10 @@ impl Vectors {
         Ok(())
     }
 
+    fn note(&self, Remark { level, text }: Remark) {
+        self.context.note(|notes| notes.add(Note { level, text, pos: Some(self.pos) }));
+    }
+
     fn value(&self, many: &Value, one: &Value) -> Option<Value> {
         let (left, right) = if self.swapped { (one, many) } else { (many, one) };
         match element(self.binary.op, left, right) {
@@ -139,8 +144,12 @@ impl Vectors {
                 Some(Value::Float(f64::from(u8::from(holds))))
             }
             Outcome::Compared(holds) => holds.then(|| left.clone()),
-            Outcome::Incompatible(text) => {
-                self.context.note(|notes| notes.info(self.pos, text));
+            Outcome::Odd(value, remarks) => {
+                remarks.into_iter().for_each(|remark| self.note(remark));
+                Some(value)
+            }
+            Outcome::Nothing(remark) => {
+                self.note(remark);
                 None
             }
         }
@@ -149,7 +158,7 @@ impl Vectors {
     fn result(&self, many: &Series, one: &Series) -> Series {
         let mut labels = many.labels.to_builder();
         if !self.binary.op.is_comparison() {
-            labels.remove(METRIC_NAME);
+            labels.retain(|name, _| !is_metadata(name));
         }
         if self.matching.cardinality == Cardinality::OneToOne {
             let listed = |name: &str| self.matching.labels.iter().any(|label| label == name);
@@ -203,13 +212,14 @@ impl Operator for Vectors {
         let one = &self.groups[self.of[index]].members[member].1;
         for step in 0..self.steps {
             let (Some(many), Some(one)) = (self.current.value(step), one.value(step)) else { continue };
-            let Some(value) = self.value(&many, &one) else { continue };
             if one_to_one && std::mem::replace(&mut matched[step], true) {
                 return Err(QueryError::execution(
                     "multiple matches for labels: many-to-one matching must be explicit (group_left/group_right)",
                 ));
             }
-            column.set_value(step, value);
+            if let Some(value) = self.value(&many, &one) {
+                column.set_value(step, value);
+            }
         }
         self.groups[self.of[index]].matched = matched;
         if self.at == self.outputs.len() {

@@ -1,0 +1,123 @@
+//! Bucket indexes and bounds, and the way from spans to pairs and back.
+
+use nave_model::histogram::{CUSTOM_BUCKETS_SCHEMA, Histogram, Span};
+
+/// Count per bucket index, ascending.
+pub(super) type Pairs = Vec<(i32, f64)>;
+
+/// A bucket with its bounds.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Bucket {
+    pub(super) lower: f64,
+    pub(super) upper: f64,
+    pub(super) count: f64,
+}
+
+pub(super) fn is_custom(histogram: &Histogram) -> bool {
+    histogram.schema == CUSTOM_BUCKETS_SCHEMA
+}
+
+/// The buckets that the spans say are present.
+pub(super) fn pairs(spans: &[Span], counts: &[f64]) -> Pairs {
+    let mut pairs = Vec::with_capacity(counts.len());
+    let mut counts = counts.iter();
+    let mut index = 0_i32;
+    for span in spans {
+        index = index.saturating_add(span.offset);
+        for _ in 0..span.length {
+            let Some(count) = counts.next() else { return pairs };
+            pairs.push((index, *count));
+            index = index.saturating_add(1);
+        }
+    }
+    pairs
+}
+
+/// Spans and counts of `pairs`, which ascend; empty buckets are left out.
+pub(super) fn spans(pairs: &[(i32, f64)]) -> (Vec<Span>, Vec<f64>) {
+    let (mut spans, mut counts): (Vec<Span>, Vec<f64>) = (Vec::new(), Vec::new());
+    let mut next = 0_i32;
+    for (index, count) in pairs.iter().filter(|(_, count)| *count != 0.0) {
+        match spans.last_mut() {
+            Some(span) if *index == next => span.length += 1,
+            _ => spans.push(Span { offset: index.saturating_sub(next), length: 1 }),
+        }
+        counts.push(*count);
+        next = index.saturating_add(1);
+    }
+    (spans, counts)
+}
+
+/// The bound at `index` of an exponential schema: 2^(index * 2^-schema).
+pub(super) fn exponential_bound(index: i32, schema: i32) -> f64 {
+    let exponent = f64::from(index) * 2_f64.powi(-schema);
+    if exponent >= 1024.0 {
+        return if exponent == 1024.0 { f64::MAX } else { f64::INFINITY };
+    }
+    // Whole powers are exact; only the rest goes through the transcendental function.
+    let whole = exponent.floor();
+    (exponent - whole).exp2() * 2_f64.powi((whole / 2.0) as i32) * 2_f64.powi(whole as i32 - (whole / 2.0) as i32)
+}
+
+/// The upper bound of positive bucket `index`.
+pub(super) fn upper_bound(histogram: &Histogram, index: i32) -> f64 {
+    if !is_custom(histogram) {
+        return exponential_bound(index, histogram.schema);
+    }
+    let at = usize::try_from(index).unwrap_or(0);
+    histogram.custom_bounds.get(at).copied().unwrap_or(f64::INFINITY)
+}
+
+fn lower_bound(histogram: &Histogram, index: i32) -> f64 {
+    if !is_custom(histogram) {
+        return exponential_bound(index - 1, histogram.schema);
+    }
+    let below = index.checked_sub(1).and_then(|below| usize::try_from(below).ok());
+    below.map_or(f64::NEG_INFINITY, |below| histogram.custom_bounds.get(below).copied().unwrap_or(f64::INFINITY))
+}
+
+/// The positive buckets, ascending.
+pub(super) fn positive(histogram: &Histogram) -> impl Iterator<Item = Bucket> + '_ {
+    let bucket = |(index, count)| Bucket {
+        lower: lower_bound(histogram, index),
+        upper: upper_bound(histogram, index),
+        count,
+    };
+    pairs(&histogram.positive_spans, &histogram.positive_buckets).into_iter().map(bucket)
+}
+
+/// The negative buckets, from zero downwards.
+pub(super) fn negative(histogram: &Histogram) -> impl Iterator<Item = Bucket> + '_ {
+    let bucket = |(index, count)| Bucket {
+        lower: -upper_bound(histogram, index),
+        upper: -lower_bound(histogram, index),
+        count,
+    };
+    pairs(&histogram.negative_spans, &histogram.negative_buckets).into_iter().map(bucket)
+}
+
+/// All buckets, ascending, with the zero bucket when it is not empty.
+pub(super) fn all(histogram: &Histogram) -> Vec<Bucket> {
+    let mut buckets: Vec<Bucket> = negative(histogram).collect();
+    buckets.reverse();
+    if histogram.zero_count != 0.0 {
+        let threshold = histogram.zero_threshold;
+        buckets.push(Bucket { lower: -threshold, upper: threshold, count: histogram.zero_count });
+    }
+    buckets.extend(positive(histogram));
+    buckets
+}
+
+/// Whether two histograms say the same, however their spans are written. NaN sums count as equal.
+pub(crate) fn same(a: &Histogram, b: &Histogram) -> bool {
+    let buckets = |h: &Histogram| {
+        let positive = spans(&pairs(&h.positive_spans, &h.positive_buckets));
+        (positive, spans(&pairs(&h.negative_spans, &h.negative_buckets)))
+    };
+    let bits = |h: &Histogram| (h.zero_threshold.to_bits(), h.zero_count.to_bits(), h.count.to_bits());
+    a.schema == b.schema
+        && bits(a) == bits(b)
+        && (a.sum == b.sum || a.sum.is_nan() && b.sum.is_nan())
+        && a.custom_bounds == b.custom_bounds
+        && buckets(a) == buckets(b)
+}
