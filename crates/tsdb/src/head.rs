@@ -112,15 +112,9 @@ impl Head {
         if self.series_count.load(Ordering::Relaxed) >= limit {
             return Err(Reason::Limit { name: "series_max", limit: limit as u64 });
         }
-        let id = self.next_id.load(Ordering::Relaxed);
-        let Some(next) = id.checked_add(1) else {
-            return Err(Reason::Limit { name: "series numbers", limit: u64::from(u32::MAX) });
-        };
-        // Several partitions may be here at once.
-        if self.next_id.compare_exchange(id, next, Ordering::Relaxed, Ordering::Relaxed).is_err() {
-            drop(index);
-            return self.series(partition, labels);
-        }
+        let next = self.next_id.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |id| id.checked_add(1));
+        let numbers = Reason::Limit { name: "series numbers", limit: u64::from(u32::MAX) };
+        let id = next.map_err(|_| numbers)?;
         let series = Series::new(id, partition.number, labels);
         self.add(&mut index, series.clone());
         self.counters.series_created.inc();

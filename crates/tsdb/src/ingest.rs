@@ -433,3 +433,54 @@ fn count_batch(
         counter.add(count as f64);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use nave_base::clock::FakeClock;
+    use nave_model::append::{BatchBuilder, Principal};
+
+    use super::*;
+    use crate::options::Options;
+
+    const NOW: i64 = 1_700_000_000_000;
+
+    fn kinds(applied: &Applied) -> Vec<u8> {
+        applied.records.iter().map(|(kind, _)| *kind).collect()
+    }
+
+    fn send(head: &Arc<Head>, value: f64) -> Applied {
+        let mut builder = BatchBuilder::new(Arc::new(Principal::anonymous("test")));
+        let labels = Labels::from_pairs([(METRIC_NAME, "a")]).unwrap();
+        builder.series(&labels, SeriesRef::NONE).sample(Timestamp(NOW), value);
+        apply(head, &builder.build()).unwrap()
+    }
+
+    #[test]
+    fn a_duplicate_of_what_is_under_way_is_logged_too() {
+        let head = Arc::new(Head::new(Options::new("/unused"), FakeClock::at(NOW)));
+        let first = send(&head, 1.0);
+        let second = send(&head, 1.0);
+        for applied in [&first, &second] {
+            assert_eq!(kinds(applied), [record::SERIES, record::SAMPLES]);
+        }
+        assert_eq!((first.outcome.samples.stored, second.outcome.samples.duplicate), (1, 1));
+        let conflict = send(&head, 2.0);
+        assert_eq!((kinds(&conflict), conflict.outcome.samples.rejected), (vec![], 1));
+        second.flight.landed();
+        assert_eq!(kinds(&send(&head, 1.0)), [record::SAMPLES], "the first is still under way");
+        conflict.flight.landed();
+        first.flight.landed();
+        let third = send(&head, 1.0);
+        assert_eq!(kinds(&third), [record::SAMPLES], "one was given up above");
+        assert!(head.table.get(1).unwrap().state.lock().unlogged);
+    }
+
+    #[test]
+    fn a_duplicate_of_what_is_durable_is_not_logged() {
+        let head = Arc::new(Head::new(Options::new("/unused"), FakeClock::at(NOW)));
+        send(&head, 1.0).flight.landed();
+        let second = send(&head, 1.0);
+        assert_eq!((kinds(&second), second.outcome.samples.duplicate), (vec![], 1));
+        second.flight.landed();
+    }
+}

@@ -71,7 +71,7 @@ pub(crate) fn register(registry: &Registry, head: &Arc<Head>) {
 
 type Plain = (&'static str, &'static str, fn(&Counters) -> &Counter);
 
-const COUNTERS: [Plain; 14] = [
+const COUNTERS: [Plain; 13] = [
     ("prometheus_tsdb_head_series_created_total", "Total number of series made in the head.", |c| {
         &c.series_created
     }),
@@ -111,14 +111,23 @@ const COUNTERS: [Plain; 14] = [
     ("nave_tsdb_conflicting_samples_total", "Samples refused for another value at their time.", |c| {
         &c.conflicts
     }),
+];
+
+/// What upstream's dashboards and alerts ask for and cannot happen here: there are no blocks yet, and late
+/// samples are taken.
+const NEVER: [(&str, &str, Kind); 8] = [
+    ("prometheus_tsdb_blocks_loaded", "Number of blocks.", Kind::Gauge),
+    ("prometheus_tsdb_storage_blocks_bytes", "Bytes of blocks on disk.", Kind::Gauge),
     (
-        "prometheus_tsdb_out_of_order_samples_total",
-        "Late samples refused; always 0, late samples are taken.",
-        |_| {
-            static NONE: std::sync::LazyLock<Counter> = std::sync::LazyLock::new(Counter::default);
-            &NONE
-        },
+        "prometheus_tsdb_retention_limit_percentage",
+        "Share of the disk that is kept; 0 is no bound.",
+        Kind::Gauge,
     ),
+    ("prometheus_tsdb_compactions_total", "Total number of compactions.", Kind::Counter),
+    ("prometheus_tsdb_compactions_failed_total", "Total number of failed compactions.", Kind::Counter),
+    ("prometheus_tsdb_reloads_total", "Times that blocks were loaded from disk.", Kind::Counter),
+    ("prometheus_tsdb_reloads_failures_total", "Times that loading blocks failed.", Kind::Counter),
+    ("prometheus_tsdb_out_of_order_samples_total", "Late samples refused.", Kind::Counter),
 ];
 
 type Gauge = (&'static str, &'static str, fn(&Head) -> f64);
@@ -145,7 +154,9 @@ const GAUGES: [Gauge; 10] = [
     ("prometheus_tsdb_retention_limit_bytes", "How many bytes are kept; 0 is no bound.", |h| {
         h.options.retention_bytes.unwrap_or(0) as f64
     }),
-    ("prometheus_tsdb_storage_blocks_bytes", "Bytes of blocks on disk; there are none yet.", |_| 0.0),
+    ("prometheus_tsdb_head_active_appenders", "Number of appends under way.", |h| {
+        h.tickets.under_way() as f64
+    }),
     ("prometheus_tsdb_wal_segment_current", "Number of the segment being written.", |h| {
         *h.counters.wal_segment.lock() as f64
     }),
@@ -159,5 +170,8 @@ const GAUGES: [Gauge; 10] = [
 fn register_gauges(registry: &Registry, head: &Arc<Head>) {
     for (name, help, read) in GAUGES {
         collect(registry, head, (name, help, Kind::Gauge), move |head, page| page.sample(&[], read(head)));
+    }
+    for (name, help, kind) in NEVER {
+        collect(registry, head, (name, help, kind), |_, page| page.sample(&[], 0.0));
     }
 }

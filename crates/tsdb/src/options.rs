@@ -7,6 +7,8 @@ use std::path::PathBuf;
 pub struct Options {
     /// The data folder; the log lies in `log` below it.
     pub dir: PathBuf,
+    /// Whether the folder is locked against other processes.
+    pub lock: bool,
     /// How long samples are kept, in ms; `None` keeps them for ever.
     pub retention_ms: Option<i64>,
     /// How many bytes the log may take; the oldest segments go first. `None` is no bound.
@@ -33,6 +35,7 @@ impl Options {
     pub fn new(dir: impl Into<PathBuf>) -> Self {
         Self {
             dir: dir.into(),
+            lock: true,
             retention_ms: Some(15 * 24 * 3_600_000),
             retention_bytes: None,
             future_max_ms: 3_600_000,

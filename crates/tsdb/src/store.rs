@@ -10,7 +10,7 @@ use futures_util::future::BoxFuture;
 use nave_base::Shutdown;
 use nave_base::clock::SharedClock;
 use nave_base::disk::{Lock, SharedDisk};
-use nave_base::metric::{Histogram, Registry};
+use nave_base::metric::{Histogram, Registry, Summary};
 use nave_model::append::{Append, AppendError, Batch, Outcome, Tenant};
 use nave_wal::{GroupCommit, Log, Position};
 use parking_lot::Mutex;
@@ -25,9 +25,12 @@ use crate::retain::{self, Retained};
 use crate::statistics::{self, HeadStatistics, Statistics};
 use crate::{metric, record};
 
+/// The same name and kind of lock as upstream's, so that the two never share a folder.
 const LOCK_FILE: &str = "lock";
 const LOG_DIR: &str = "log";
 const RETAIN_EVERY: Duration = Duration::from_secs(60);
+const COMMIT: &str = "From handing records to the log until they were durable, with one fsync per group.";
+const COMMIT_BOUNDS: &[f64] = &[0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 5.0];
 /// A probe writes as much as the write that failed, up to this.
 const PROBE_BYTES_MAX: usize = 32 << 20;
 
@@ -47,7 +50,9 @@ pub struct Tsdb {
     probe: tokio::sync::Mutex<()>,
     retaining: tokio::sync::Mutex<()>,
     replayed: Replayed,
-    fsync: Histogram,
+    commit_seconds: Histogram,
+    fsync: Summary,
+    gc: Summary,
     lock: Mutex<Option<Lock>>,
 }
 
@@ -64,7 +69,7 @@ impl Tsdb {
         registry: &Registry,
     ) -> Result<Self, Error> {
         let log_dir = options.dir.join(LOG_DIR);
-        let lock = take_lock(&options.dir, &disk)?;
+        let lock = if options.lock { Some(take_lock(&options.dir, &disk)?) } else { None };
         let start = clock.monotonic();
         let wal = nave_wal::Options { segment_bytes: options.segment_bytes };
         let head = Arc::new(Head::new(options, clock));
@@ -83,9 +88,6 @@ impl Tsdb {
         metric::register(registry, &head);
         let data_replay = "prometheus_tsdb_data_replay_duration_seconds";
         registry.gauge(data_replay, "Time taken to rebuild memory from the log.").set(seconds);
-        const BOUNDS: &[f64] = &[0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 5.0];
-        let help = "From handing records to the log until they were durable.";
-        let fsync = registry.histogram("nave_tsdb_wal_commit_duration_seconds", help, BOUNDS);
         let (series, samples) = (replayed.series, replayed.samples);
         tracing::info!(component = "tsdb", series, samples, seconds, "memory rebuilt from the log");
         *head.counters.wal_segment.lock() = opened.log.end().segment;
@@ -103,8 +105,14 @@ impl Tsdb {
             probe: tokio::sync::Mutex::default(),
             retaining: tokio::sync::Mutex::default(),
             replayed,
-            fsync,
-            lock: Mutex::new(Some(lock)),
+            commit_seconds: registry.histogram(
+                "nave_tsdb_wal_commit_duration_seconds",
+                COMMIT,
+                COMMIT_BOUNDS,
+            ),
+            fsync: registry.summary("prometheus_tsdb_wal_fsync_duration_seconds", COMMIT),
+            gc: registry.summary("prometheus_tsdb_head_gc_duration_seconds", "Time of a run of retention."),
+            lock: Mutex::new(lock),
         })
     }
 
@@ -163,7 +171,9 @@ impl Tsdb {
                 Ok(position) => self.note(position, newest),
                 Err(error) => return Err(self.failed(&error, bytes)),
             }
-            self.fsync.observe_duration(self.head.clock.monotonic().saturating_sub(start));
+            let took = self.head.clock.monotonic().saturating_sub(start);
+            self.commit_seconds.observe_duration(took);
+            self.fsync.observe_duration(took);
         }
         flight.landed();
         Ok(outcome)
@@ -209,6 +219,7 @@ impl Tsdb {
     /// Of the log; what could not be dropped is tried again by the next run.
     pub async fn retain(&self) -> Result<Retained, Error> {
         let _one_at_a_time = self.retaining.lock().await;
+        let start = self.head.clock.monotonic();
         let commits = self.commits.read().await;
         let Some(commits) = commits.as_ref() else { return Err(nave_wal::Error::Closed.into()) };
         let segments = commits.with(|log| log.segments()).await?;
@@ -239,6 +250,7 @@ impl Tsdb {
         let segments = commits.with(|log| log.segments()).await?;
         let log_bytes = segments.iter().map(|segment| segment.bytes).sum();
         *self.head.counters.wal_bytes.lock() = log_bytes;
+        self.gc.observe_duration(self.head.clock.monotonic().saturating_sub(start));
         Ok(Retained { series_removed, segments_removed: removable, oldest, log_bytes })
     }
 

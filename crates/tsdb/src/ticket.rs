@@ -45,6 +45,11 @@ impl Tickets {
         ticket < self.oldest.load(Ordering::Acquire)
     }
 
+    /// How many appends are under way.
+    pub(crate) fn under_way(&self) -> usize {
+        self.under_way.lock().1.len()
+    }
+
     /// Resolves when every append that is under way now has ended.
     pub(crate) async fn quiet(&self) {
         let newest = self.under_way.lock().0;
