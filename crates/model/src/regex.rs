@@ -72,6 +72,10 @@ impl Regex {
         }
         let translate::Translated { pattern: translated, names } =
             translate::translate(pattern).map_err(|why| refused(why.message, &why.fragment))?;
+        if let Some(strategy) = Strategy::plain(&translated) {
+            let (source, prefix, compiled) = (pattern.to_owned(), common_prefix(&strategy), OnceLock::new());
+            return Ok(Self(Arc::new(Inner { source, translated, names, prefix, strategy, compiled })));
+        }
         let hir = regex_syntax::ParserBuilder::new()
             .dot_matches_new_line(true)
             .build()
@@ -157,7 +161,38 @@ impl Regex {
     }
 }
 
+/// Text that all alternatives of a set begin with.
+fn common_prefix(strategy: &Strategy) -> String {
+    let Strategy::Set { list, .. } = strategy else { return String::new() };
+    let Some((first, rest)) = list.split_first() else { return String::new() };
+    let shared = |a: &str, b: &str| a.bytes().zip(b.bytes()).take_while(|(a, b)| a == b).count();
+    let length = rest.iter().map(|other| shared(first, other)).min().unwrap_or(first.len());
+    first[..length].to_owned()
+}
+
 impl Strategy {
+    /// The strategy of `.*`, `.+` and plain ASCII alternatives, found without parsing the pattern: these are
+    /// what nearly all queries have.
+    fn plain(translated: &str) -> Option<Self> {
+        match translated {
+            ".*" => return Some(Self::Everything),
+            ".+" => return Some(Self::NotEmpty),
+            _ => {}
+        }
+        let plain = |byte: u8| {
+            byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b':' | b'/' | b'-' | b' ' | b'|')
+        };
+        if !translated.bytes().all(plain) {
+            return None;
+        }
+        let mut list: Vec<String> = translated.split('|').map(str::to_owned).collect();
+        if list.len() > 1 {
+            let mut seen = HashSet::new();
+            list.retain(|text| seen.insert(text.clone()));
+        }
+        Some(Self::set(list))
+    }
+
     fn of(translated: &str, hir: &regex_syntax::hir::Hir, prefix: &str) -> Self {
         match translated {
             ".*" | "(.*)" | "^.*$" => return Self::Everything,
@@ -171,11 +206,15 @@ impl Strategy {
             return Self::Prefix;
         }
         match literal::alternatives(hir) {
-            // Comparing a few texts is quicker than hashing one.
-            Some(list) if list.len() <= 8 => Self::Set { list, lookup: HashSet::new() },
-            Some(list) => Self::Set { lookup: list.iter().cloned().collect(), list },
+            Some(list) => Self::set(list),
             None => Self::Compiled,
         }
+    }
+
+    fn set(list: Vec<String>) -> Self {
+        // Comparing a few texts is quicker than hashing one.
+        let lookup = if list.len() <= 8 { HashSet::new() } else { list.iter().cloned().collect() };
+        Self::Set { list, lookup }
     }
 }
 
@@ -254,6 +293,8 @@ mod tests {
         check("", "", true);
         check("foo", "foobar", false);
         check("foo|bar", "bar", true);
+        check("a-b|c d|", "", true);
+        check("foo|foo", "fo", false);
         check("foo.*", "foo\nbar", true);
         check(".+", "", false);
         check(".*", "\n", true);
