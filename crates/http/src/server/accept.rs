@@ -21,6 +21,7 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 use super::Listeners;
+use super::lenient::Lenient;
 
 /// Limits of the connections.
 #[derive(Debug, Clone)]
@@ -143,7 +144,8 @@ impl Server {
         let mut builder = auto::Builder::new(TokioExecutor::new());
         builder.http1().timer(TokioTimer::new()).header_read_timeout(read_timeout);
         builder.http2().timer(TokioTimer::new()).keep_alive_interval(read_timeout);
-        let connection = builder.serve_connection(TokioIo::new(stream), TowerToHyperService::new(service));
+        let connection =
+            builder.serve_connection(TokioIo::new(Lenient::new(stream)), TowerToHyperService::new(service));
         let mut connection = pin!(connection);
         let ended = tokio::select! {
             ended = connection.as_mut() => ended,

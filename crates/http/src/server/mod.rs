@@ -12,6 +12,7 @@ mod accept;
 mod compress;
 mod cors;
 mod layer;
+mod lenient;
 mod listen;
 mod metric;
 

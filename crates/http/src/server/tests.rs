@@ -178,6 +178,20 @@ async fn bodies_are_bounded() {
 }
 
 #[tokio::test]
+async fn addresses_may_be_typed_as_they_are() {
+    let server = start_default().await;
+    let mut stream = TcpStream::connect(server.address).await.unwrap();
+    for _ in 0..2 {
+        let request = b"GET /api/v1/label/x/values?match[]=up{a=\"<b>\"} HTTP/1.1\r\nhost: x\r\n\r\n";
+        stream.write_all(request).await.unwrap();
+        let mut buffer = vec![0; 1000];
+        let count = stream.read(&mut buffer).await.unwrap();
+        assert!(buffer[..count].starts_with(b"HTTP/1.1 200"), "{}", String::from_utf8_lossy(&buffer));
+    }
+    server.stop().await;
+}
+
+#[tokio::test]
 async fn connections_over_the_limit_wait() {
     let options = ServeOptions { max_connections: 1, ..ServeOptions::default() };
     let server = start(LayerOptions::default(), options, SystemClock::shared()).await;
