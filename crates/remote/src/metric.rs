@@ -3,9 +3,11 @@
 //! One [`Metrics`] per process, shared by the queue, all senders and the receiver, because a name can be
 //! registered once only.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use nave_base::metric::{Counter, Family, Gauge, Histogram, Registry};
+use parking_lot::Mutex;
 
 const ENDPOINT: &[&str] = &["remote_name", "url"];
 const ENDPOINT_REASON: &[&str] = &["remote_name", "url", "reason"];
@@ -13,7 +15,8 @@ const SEND_BOUNDS: &[f64] =
     &[0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 25.0, 60.0, 120.0, 300.0];
 
 /// Why samples were not sent, as label values.
-pub(crate) const DROP_REASONS: [&str; 3] = ["dropped_series", "too_old", "unintentionally_dropped_series"];
+pub(crate) const DROP_REASONS: [&str; 4] =
+    ["dropped_series", "too_old", "unintentionally_dropped_series", "queue_full"];
 
 /// The name and URL under which the receiver counts in the senders' families, so that queries for
 /// `prometheus_remote_storage_samples_total` also answer where samples arrive.
@@ -52,6 +55,8 @@ pub struct Metrics {
     shard_capacity: Family<Gauge>,
     max_samples_per_send: Family<Gauge>,
     watcher: WatcherFamilies,
+    /// What the queue threw away, by endpoint; both names of the counter.
+    lost: Mutex<BTreeMap<String, [Counter; 2]>>,
 }
 
 #[derive(Debug)]
@@ -142,6 +147,7 @@ impl Metrics {
             shard_capacity: gauges("shard_capacity", "Setting capacity."),
             max_samples_per_send: gauges("max_samples_per_send", "Setting max_samples_per_send."),
             watcher: WatcherFamilies::register(registry),
+            lost: Mutex::default(),
         })
     }
 
@@ -161,13 +167,16 @@ impl Metrics {
             }
             self.dropped.with(&[remote_name, url, reason])
         });
+        let dropped_all = self.dropped_alias.with(&labels);
+        let lost = [dropped[Drop::QueueFull as usize].clone(), dropped_all.clone()];
+        self.lost.lock().insert(remote_name.to_owned(), lost);
         EndpointMetrics {
             samples: self.samples.with(&labels),
             succeeded: self.succeeded_alias.with(&labels),
             failed: [self.failed.with(&labels), self.failed_alias.with(&labels)],
             retried: self.retried.with(&labels),
             dropped,
-            dropped_all: self.dropped_alias.with(&labels),
+            dropped_all,
             pending: [self.pending.with(&labels), self.pending_alias.with(&labels)],
             metadata: self.metadata.with(&labels),
             metadata_failed: self.metadata_failed.with(&labels),
@@ -191,6 +200,7 @@ impl Metrics {
     /// Forgets the metrics of an endpoint that is gone.
     pub(crate) fn forget(&self, remote_name: &str, url: &str) {
         let labels = [remote_name, url];
+        self.lost.lock().remove(remote_name);
         let counters = [
             &self.samples,
             &self.succeeded_alias,
@@ -226,6 +236,13 @@ impl Metrics {
             }
         }
         self.watcher.forget(remote_name);
+    }
+
+    /// The queue has thrown away samples that an endpoint did not have.
+    pub(crate) fn lost(&self, remote_name: &str, samples: usize) {
+        for counter in self.lost.lock().get(remote_name).into_iter().flatten() {
+            counter.add(samples as f64);
+        }
     }
 
     /// The receiver's samples in the senders' families: received, and refused.
@@ -301,7 +318,7 @@ pub(crate) struct EndpointMetrics {
     pub(crate) succeeded: Counter,
     failed: [Counter; 2],
     pub(crate) retried: Counter,
-    dropped: [Counter; 3],
+    dropped: [Counter; 4],
     dropped_all: Counter,
     pending: [Gauge; 2],
     pub(crate) metadata: Counter,
@@ -328,6 +345,8 @@ pub(crate) enum Drop {
     Relabelled = 0,
     TooOld = 1,
     UnknownSeries = 2,
+    /// Counted by [`Metrics::lost`].
+    QueueFull = 3,
 }
 
 impl EndpointMetrics {

@@ -122,6 +122,7 @@ impl Queue {
             clock.clone(),
             positions.clone(),
             metrics.clone(),
+            shared.clone(),
             &log,
         );
         metrics.bytes_max.set(options.bytes_max as f64);

@@ -30,6 +30,8 @@ pub(super) struct Positions {
     disk: SharedDisk,
     dir: PathBuf,
     inner: Mutex<Inner>,
+    /// Held while a file is replaced: one at a time.
+    writing: Mutex<()>,
 }
 
 impl Positions {
@@ -56,7 +58,7 @@ impl Positions {
             }
         }
         let inner = Mutex::new(Inner { endpoints, complete: false });
-        Ok(Self { disk, dir: dir.to_owned(), inner })
+        Ok(Self { disk, dir: dir.to_owned(), inner, writing: Mutex::default() })
     }
 
     /// From now on exactly these endpoints exist.
@@ -84,8 +86,18 @@ impl Positions {
         *self.inner.lock().endpoints.entry(name.to_owned()).or_default()
     }
 
+    /// Moves `name` forward to `position`. An endpoint that is gone stays gone, and a position never goes
+    /// back: a sender that is about to end may say less than its successor.
     pub(super) fn set(&self, name: &str, position: Position) -> Result<(), Error> {
-        self.inner.lock().endpoints.insert(name.to_owned(), position);
+        let _writing = self.writing.lock();
+        {
+            let mut inner = self.inner.lock();
+            let known = inner.endpoints.get(name).copied();
+            if known.is_none() && inner.complete || known.is_some_and(|known| known > position) {
+                return Ok(());
+            }
+            inner.endpoints.insert(name.to_owned(), position);
+        }
         let path = self.path(name);
         let Position { segment, offset } = position;
         let text = format!("{FIRST_WORD} {segment} {offset} {name}\n");
@@ -99,9 +111,12 @@ impl Positions {
         if inner.complete { inner.endpoints.values().min().copied() } else { None }
     }
 
-    /// The slowest of those that are known so far.
-    pub(super) fn slowest_known(&self) -> Option<Position> {
-        self.inner.lock().endpoints.values().min().copied()
+    /// Who does not have all of `segment` yet, and from where on.
+    pub(super) fn behind(&self, segment: u64) -> Vec<(String, Position)> {
+        let inner = self.inner.lock();
+        let start = Position::start_of(segment);
+        let behind = inner.endpoints.iter().filter(|(_, position)| position.segment <= segment);
+        behind.map(|(name, position)| (name.clone(), start.max(*position))).collect()
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -147,8 +162,12 @@ mod tests {
         let disk = disk.after_power_cut(0);
         let positions = load(&disk, at(4, 30));
         assert_eq!((positions.resume("new one"), positions.resume("b")), (at(3, 500), at(4, 30)));
+        positions.set("b", at(4, 20)).unwrap();
         positions.set_endpoints(&["b".to_owned()]);
+        positions.set("new one", at(4, 30)).unwrap();
         assert_eq!(positions.slowest(), Some(at(4, 30)));
+        assert_eq!(positions.behind(3), []);
+        assert_eq!(positions.behind(4), [("b".to_owned(), at(4, 30))]);
         let names: Vec<_> = disk.list(Path::new(DIR)).unwrap();
         assert_eq!(names.len(), 1, "the file of the endpoint that is gone is removed: {names:?}");
     }

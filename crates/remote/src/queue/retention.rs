@@ -15,7 +15,7 @@ use super::metric::QueueMetrics;
 use super::position::Positions;
 use super::tail::QueueTail;
 use super::{QueueOptions, record};
-use crate::{Error, Piece, Step, Tail as _};
+use crate::{Error, Metrics, Piece, Step, Tail as _};
 
 /// Losses are logged no more often.
 const LOG_INTERVAL: Duration = Duration::from_secs(60);
@@ -34,6 +34,7 @@ pub(super) struct Retention {
     clock: SharedClock,
     positions: Arc<Positions>,
     metrics: Arc<QueueMetrics>,
+    shared: Arc<Metrics>,
     /// When each segment was begun.
     begun_ms: BTreeMap<u64, i64>,
     lost: Option<Lost>,
@@ -47,6 +48,7 @@ impl Retention {
         clock: SharedClock,
         positions: Arc<Positions>,
         metrics: Arc<QueueMetrics>,
+        shared: Arc<Metrics>,
         log: &Log,
     ) -> Self {
         let mut retention = Self {
@@ -55,6 +57,7 @@ impl Retention {
             clock,
             positions,
             metrics,
+            shared,
             begun_ms: BTreeMap::new(),
             lost: None,
             logged_at: None,
@@ -141,21 +144,36 @@ impl Retention {
         self.metrics.truncate_seconds.observe_duration(self.clock.monotonic().saturating_sub(began));
     }
 
-    /// Counts what some endpoint does not have yet.
+    /// Counts what some endpoint does not have yet. What a sender has in memory may still arrive, so this
+    /// is the most that can be missing.
     fn count_loss(&mut self, segment: u64) {
-        let Some(slowest) = self.positions.slowest_known().filter(|slowest| slowest.segment <= segment)
-        else {
-            return;
-        };
-        let from = slowest.max(Position::start_of(segment));
+        let mut behind = self.positions.behind(segment);
+        behind.sort_by_key(|(_, from)| *from);
+        let mut before: Option<(Position, usize)> = None;
+        for (name, from) in behind {
+            let samples = match before {
+                Some((counted, samples)) if counted == from => samples,
+                // What the others miss, the slowest one misses too.
+                _ => self.count_from(segment, from, before.is_none()),
+            };
+            before = Some((from, samples));
+            self.shared.lost(&name, samples);
+        }
+    }
+
+    fn count_from(&mut self, segment: u64, from: Position, slowest: bool) -> usize {
         match self.scan(segment, from) {
-            Ok(None) => {}
+            Ok(None) => 0,
             Ok(Some(lost)) => {
-                self.metrics.lost_samples.add(lost.samples as f64);
-                self.lost = Some(self.lost.map_or(lost, |before| before.and(lost)));
+                if slowest {
+                    self.metrics.lost_samples.add(lost.samples as f64);
+                    self.lost = Some(self.lost.map_or(lost, |before| before.and(lost)));
+                }
+                lost.samples
             }
             Err(error) => {
                 tracing::warn!(segment, err = %error, "remote_write: lost samples could not be counted");
+                0
             }
         }
     }

@@ -14,6 +14,7 @@ use crate::{Piece, Step};
 const START_MS: i64 = 1_700_000_000_000;
 
 struct Bench {
+    metrics: Arc<Metrics>,
     disk: MemoryDisk,
     clock: Arc<FakeClock>,
     registry: Registry,
@@ -28,8 +29,9 @@ impl Bench {
     fn open(disk: MemoryDisk, options: QueueOptions) -> Self {
         let (clock, registry) = (FakeClock::at(START_MS), Registry::default());
         let metrics = Metrics::register(&registry);
-        let queue = Queue::open(options, Arc::new(disk.clone()), clock.clone(), &registry, metrics).unwrap();
-        Self { disk, clock, registry, queue }
+        let queue = Queue::open(options, Arc::new(disk.clone()), clock.clone(), &registry, metrics.clone());
+        let queue = queue.unwrap();
+        Self { metrics, disk, clock, registry, queue }
     }
 
     fn new(options: QueueOptions) -> Self {
@@ -113,6 +115,7 @@ async fn a_reader_in_the_middle_of_a_segment_knows_the_names_and_skips_the_sampl
 #[tokio::test]
 async fn the_oldest_go_when_bytes_are_over_the_bound_and_the_loss_is_counted() {
     let bench = Bench::new(QueueOptions { bytes_max: 2_000, ..options() });
+    let _endpoint = bench.metrics.endpoint("hub", "http://hub");
     bench.queue.set_endpoints(&["hub".to_owned()]);
     for time in 0..300 {
         bench.append(time).await.unwrap();
@@ -125,6 +128,8 @@ async fn the_oldest_go_when_bytes_are_over_the_bound_and_the_loss_is_counted() {
     assert!((1_000.0..2_800.0).contains(&bytes), "{bytes} bytes");
     let lost = bench.value("nave_remote_queue_lost_samples_total ");
     assert_eq!(lost as usize + times.len(), 903, "every sample is there or counted");
+    let endpoint = "prometheus_remote_storage_samples_dropped_total{remote_name=\"hub\",url=\"http://hub\",reason=\"queue_full\"} ";
+    assert_eq!(bench.value(endpoint), lost);
 }
 
 #[tokio::test]
