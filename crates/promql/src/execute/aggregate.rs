@@ -187,6 +187,7 @@ impl Aggregation {
     }
 
     fn add_histograms(&mut self, index: usize, column: &Column) -> Result<()> {
+        let mean = self.aggregate.op == AggregateOp::Avg;
         let totals = &mut self.totals[self.groups.of[index]];
         for (step, histogram) in column.histograms() {
             if let Some(charge) = &mut self.charge
@@ -195,7 +196,7 @@ impl Aggregation {
                 charge.grow(size_of::<Total>() + 16 * histogram.positive_buckets.len())?;
             }
             let total = totals.entry(step).or_insert_with(|| Some(Total::default()));
-            if total.as_mut().is_some_and(|sum| sum.add(histogram).is_err()) {
+            if total.as_mut().is_some_and(|sum| sum.add(histogram, mean).is_err()) {
                 *total = None;
                 let text = mixed_schemas(self.inputs[index].labels.metric_name());
                 self.context.note(|notes| notes.warn(self.pos, text));

@@ -20,6 +20,7 @@ mod dedupe;
 mod grouping;
 mod histogram_call;
 mod label;
+mod limit_ratio;
 mod matching;
 mod note;
 mod quantile;
@@ -129,7 +130,7 @@ fn aggregate_operator(
         }
         AggregateOp::Quantile => quantile::operator(input, aggregate, scalar()?, steps, context),
         AggregateOp::CountValues => count_values::operator(input, aggregate, steps, context),
-        AggregateOp::LimitRatio => Err(QueryError::not_built("aggregation limit_ratio()")),
+        AggregateOp::LimitRatio => limit_ratio::operator(input, aggregate, scalar()?, context),
         _ => Ok(aggregate::operator(input, aggregate, steps, context)),
     }
 }

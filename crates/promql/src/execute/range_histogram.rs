@@ -143,9 +143,10 @@ fn instant(step: &mut Step<'_>, window: &Window<'_>) -> Option<Value> {
 }
 
 fn sum(step: &mut Step<'_>, window: &Window<'_>) -> Option<Value> {
+    let mean = step.function == FunctionId::AvgOverTime;
     let mut sum = histogram::Total::default();
     for (_, histogram) in window.histograms {
-        if sum.add(histogram).is_err() {
+        if sum.add(histogram, mean).is_err() {
             note(step, Remark::MixedSchemas);
             return None;
         }
@@ -156,6 +157,5 @@ fn sum(step: &mut Step<'_>, window: &Window<'_>) -> Option<Value> {
     if sum.bounds_reconciled {
         step.notes.info(step.pos, reconciled("aggregation"));
     }
-    let mean = step.function == FunctionId::AvgOverTime;
     Some(Value::Histogram(Arc::new(if mean { sum.mean()? } else { sum.total()? })))
 }

@@ -1,5 +1,8 @@
 //! A function over an expression that is evaluated at steps of its own.
 
+use std::sync::Arc;
+
+use nave_model::histogram::{CounterResetHint, Histogram};
 use nave_model::select::Columns;
 use nave_model::time::Timestamp;
 
@@ -65,6 +68,17 @@ impl Operator for OverSubquery {
     }
 }
 
+/// Hints speak of the sample before in the store, which a subquery may have skipped.
+fn without_hint(histogram: &Arc<Histogram>) -> Arc<Histogram> {
+    match histogram.counter_reset_hint {
+        CounterResetHint::Reset | CounterResetHint::NotReset => {
+            let hint = CounterResetHint::Unknown;
+            Arc::new(Histogram { counter_reset_hint: hint, ..(**histogram).clone() })
+        }
+        CounterResetHint::Unknown | CounterResetHint::Gauge => histogram.clone(),
+    }
+}
+
 /// The values of `column` as samples at the times of `steps`.
 pub(super) fn samples(column: &Column, steps: Steps, samples: &mut Columns) {
     samples.clear();
@@ -79,7 +93,7 @@ pub(super) fn samples(column: &Column, steps: Steps, samples: &mut Columns) {
         if let Some(value) = column.float(step) {
             samples.push(time, value);
         } else if let Some(histogram) = column.histogram(step) {
-            samples.push_histogram(time, histogram.clone());
+            samples.push_histogram(time, without_hint(histogram));
         }
     }
 }

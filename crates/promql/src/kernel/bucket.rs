@@ -134,8 +134,9 @@ fn rank_of(value: f64, buckets: &[Bucket]) -> f64 {
             return rank;
         }
         if bucket.upper > value {
-            let share = (value - from) / (bucket.upper - from);
-            return if share.is_nan() { rank } else { rank + (bucket.count - rank) * share };
+            // Nothing is known of where observations lie in a bucket without a lower end.
+            let share = if from == f64::NEG_INFINITY { 1.0 } else { (value - from) / (bucket.upper - from) };
+            return rank + (bucket.count - rank) * share;
         }
         rank = bucket.count;
         from = bucket.upper;

@@ -11,6 +11,7 @@ mod total;
 
 use nave_model::histogram::{CounterResetHint, Histogram};
 
+use bucket::is_custom;
 pub(crate) use bucket::same;
 use combine::Combined;
 pub(crate) use combine::{add, is_reset, subtract};
@@ -27,6 +28,18 @@ pub(crate) fn scaled(histogram: &Histogram, scale: impl Fn(f64) -> f64) -> Histo
     result.sum = scale(result.sum);
     let buckets = result.positive_buckets.iter_mut().chain(&mut result.negative_buckets);
     buckets.for_each(|count| *count = scale(*count));
+    result
+}
+
+/// All counts and the sum divided; by zero nothing is left of the buckets.
+pub(crate) fn divided(histogram: &Histogram, divisor: f64) -> Histogram {
+    let mut result = scaled(histogram, |count| count / divisor);
+    if divisor == 0.0 {
+        result.positive_spans.clear();
+        result.positive_buckets.clear();
+        result.negative_spans.clear();
+        result.negative_buckets.clear();
+    }
     result
 }
 

@@ -15,3 +15,4 @@ pub(crate) mod rate;
 pub(crate) mod regression;
 pub(crate) mod sum;
 pub(crate) mod window;
+pub(crate) mod xxhash;

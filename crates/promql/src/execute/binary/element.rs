@@ -55,10 +55,10 @@ pub(super) fn element(op: BinaryOp, left: &Value, right: &Value) -> Outcome {
         (Value::Histogram(h), Value::Float(factor)) | (Value::Float(factor), Value::Histogram(h))
             if op == BinaryOp::Mul =>
         {
-            Outcome::Value(scale(h, *factor, |count, factor| count * factor))
+            Outcome::Value(signed(histogram::scaled(h, |count| count * factor), *factor))
         }
         (Value::Histogram(h), Value::Float(divisor)) if op == BinaryOp::Div => {
-            Outcome::Value(scale(h, *divisor, |count, divisor| count / divisor))
+            Outcome::Value(signed(histogram::divided(h, *divisor), *divisor))
         }
         (Value::Histogram(a), Value::Histogram(b)) => histograms(op, a, b, left, right),
         _ => incompatible(op, left, right),
@@ -84,11 +84,14 @@ fn histograms(op: BinaryOp, a: &Histogram, b: &Histogram, left: &Value, right: &
     if combined.bounds_reconciled {
         remarks.push(Remark::info(reconciled(name)));
     }
-    Outcome::Odd(Value::Histogram(Arc::new(combined.histogram)), remarks)
+    // A difference is no counter.
+    let gauge = op == BinaryOp::Sub;
+    let result = if gauge { histogram::as_gauge(combined.histogram) } else { combined.histogram };
+    Outcome::Odd(Value::Histogram(Arc::new(result)), remarks)
 }
 
-fn scale(h: &Histogram, by: f64, with: impl Fn(f64, f64) -> f64) -> Value {
-    let scaled = histogram::scaled(h, |count| with(count, by));
+/// A histogram that was scaled; negative factors make it a gauge.
+fn signed(scaled: Histogram, by: f64) -> Value {
     Value::Histogram(Arc::new(if by < 0.0 { histogram::as_gauge(scaled) } else { scaled }))
 }
 

@@ -58,15 +58,15 @@ fn combine(a: &Histogram, b: &Histogram, with: impl Fn(f64, f64) -> f64) -> Resu
     Ok(Combined { histogram, hints_collide, bounds_reconciled })
 }
 
-fn positive_pairs(histogram: &Histogram) -> Pairs {
+pub(super) fn positive_pairs(histogram: &Histogram) -> Pairs {
     pairs(&histogram.positive_spans, &histogram.positive_buckets)
 }
 
-fn negative_pairs(histogram: &Histogram) -> Pairs {
+pub(super) fn negative_pairs(histogram: &Histogram) -> Pairs {
     pairs(&histogram.negative_spans, &histogram.negative_buckets)
 }
 
-fn combined_hint(a: CounterResetHint, b: CounterResetHint) -> (CounterResetHint, bool) {
+pub(super) fn combined_hint(a: CounterResetHint, b: CounterResetHint) -> (CounterResetHint, bool) {
     use CounterResetHint::{Gauge, Unknown};
     match (a, b) {
         (a, b) if a == b => (a, false),
@@ -77,7 +77,7 @@ fn combined_hint(a: CounterResetHint, b: CounterResetHint) -> (CounterResetHint,
 }
 
 /// Both with the same schema or bounds, and whether bounds had to change.
-fn aligned(a: &Histogram, b: &Histogram) -> Result<(Histogram, Histogram, bool), Incompatible> {
+pub(super) fn aligned(a: &Histogram, b: &Histogram) -> Result<(Histogram, Histogram, bool), Incompatible> {
     if is_custom(a) != is_custom(b) {
         return Err(Incompatible);
     }
@@ -127,19 +127,26 @@ fn moved(pairs: Pairs, index: impl Fn(i32) -> i32) -> (Vec<nave_model::histogram
 }
 
 /// Widens the narrower zero bucket, or both, until they are equal.
-fn widen_zero_buckets(a: &mut Histogram, b: &mut Histogram) {
+pub(super) fn widen_zero_buckets(a: &mut Histogram, b: &mut Histogram) {
     while a.zero_threshold != b.zero_threshold {
         let wider = a.zero_threshold.max(b.zero_threshold);
-        let narrow = if a.zero_threshold < wider { &mut *a } else { &mut *b };
-        let (count, threshold) = zero_count(narrow, wider);
-        narrow.zero_count = count;
-        narrow.zero_threshold = threshold;
-        let schema = narrow.schema;
-        let outside = |(index, _): &(i32, f64)| super::bucket::exponential_bound(index - 1, schema) >= threshold;
-        let kept = |pairs: Pairs| spans(&pairs.into_iter().filter(outside).collect::<Vec<_>>());
-        (narrow.positive_spans, narrow.positive_buckets) = kept(positive_pairs(narrow));
-        (narrow.negative_spans, narrow.negative_buckets) = kept(negative_pairs(narrow));
+        widen_to(if a.zero_threshold < wider { &mut *a } else { &mut *b }, wider);
     }
+}
+
+/// Widens the zero bucket to `threshold`, or to the end of the bucket that this would cut.
+pub(super) fn widen_to(narrow: &mut Histogram, threshold: f64) {
+    if narrow.zero_threshold >= threshold {
+        return;
+    }
+    let (count, threshold) = zero_count(narrow, threshold);
+    narrow.zero_count = count;
+    narrow.zero_threshold = threshold;
+    let schema = narrow.schema;
+    let outside = |(index, _): &(i32, f64)| super::bucket::exponential_bound(index - 1, schema) >= threshold;
+    let kept = |pairs: Pairs| spans(&pairs.into_iter().filter(outside).collect::<Vec<_>>());
+    (narrow.positive_spans, narrow.positive_buckets) = kept(positive_pairs(narrow));
+    (narrow.negative_spans, narrow.negative_buckets) = kept(negative_pairs(narrow));
 }
 
 /// The count of a zero bucket up to `threshold`, which grows to the end of a bucket that it cuts.
