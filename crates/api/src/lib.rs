@@ -22,6 +22,7 @@ mod series;
 mod status;
 mod target;
 mod time;
+mod tree;
 pub mod view;
 
 pub use envelope::{ApiError, ErrorType};

@@ -12,6 +12,7 @@ use crate::json;
 use crate::param::Params;
 use crate::router::Server;
 use crate::time::{parse_duration, parse_duration_ms};
+use crate::tree::tree;
 
 /// More points than any screen has; a range query that wants more is a mistake.
 const POINTS_MAX: i64 = 11_000;
@@ -98,4 +99,11 @@ pub(crate) async fn format(State(server): State<Arc<Server>>, params: Params) ->
     let mut data = String::new();
     json::string(&mut data, &expr.pretty());
     Ok(Success::json(data))
+}
+
+/// `parse_query`.
+pub(crate) async fn parse_tree(State(server): State<Arc<Server>>, params: Params) -> Answered {
+    let expr = parse(params.get("query"), &server.engine.options().parse)
+        .map_err(|error| ApiError::parameter("query", error))?;
+    Ok(Success::json(tree(&expr).to_string()))
 }

@@ -278,3 +278,43 @@ async fn nothing_is_answered_before_the_store_is_ready() {
     }
     assert_eq!(get(&router, "/api/v1/status/walreplay").await.status, 200);
 }
+
+#[tokio::test]
+async fn syntax_trees() {
+    let up = r#"{"matchers":[{"name":"__name__","type":"=","value":"up"}],"name":"up","offset":0,"startOrEnd":null,"timestamp":null,"type":"vectorSelector"}"#;
+    for (query, tree) in [
+        ("up", up.to_owned()),
+        (
+            "quantile(0.5,up)",
+            format!(
+                r#"{{"expr":{up},"grouping":[],"op":"quantile","param":{{"type":"numberLiteral","val":"0.5"}},"type":"aggregation","without":false}}"#
+            ),
+        ),
+        (
+            "rate(up[5m] @ 1 offset -1m)",
+            r#"{"args":[{"matchers":[{"name":"__name__","type":"=","value":"up"}],"name":"up","offset":-60000,"range":300000,"startOrEnd":null,"timestamp":1000,"type":"matrixSelector"}],"func":{"argTypes":["matrix"],"name":"rate","returnType":"vector","variadic":0},"type":"call"}"#.to_owned(),
+        ),
+        (
+            "label_join(up,\"a\",\"b\")",
+            format!(
+                r#"{{"args":[{up},{{"type":"stringLiteral","val":"a"}},{{"type":"stringLiteral","val":"b"}}],"func":{{"argTypes":["vector","string","string","string"],"name":"label_join","returnType":"vector","variadic":-1}},"type":"call"}}"#
+            ),
+        ),
+        (
+            "-up and on(a) (up)",
+            format!(
+                r#"{{"bool":false,"lhs":{{"expr":{up},"op":"-","type":"unaryExpr"}},"matching":{{"card":"many-to-many","include":[],"labels":["a"],"on":true}},"op":"and","rhs":{{"expr":{up},"type":"parenExpr"}},"type":"binaryExpr"}}"#
+            ),
+        ),
+        (
+            "max_over_time(up[5m:1m] @ end())",
+            format!(
+                r#"{{"args":[{{"expr":{up},"offset":0,"range":300000,"startOrEnd":"end","step":60000,"timestamp":null,"type":"subquery"}}],"func":{{"argTypes":["matrix"],"name":"max_over_time","returnType":"vector","variadic":0}},"type":"call"}}"#
+            ),
+        ),
+        ("Inf", r#"{"type":"numberLiteral","val":"+Inf"}"#.to_owned()),
+    ] {
+        let query = query.replace(' ', "+");
+        check(&format!("/api/v1/parse_query?query={query}"), 200, &tree).await;
+    }
+}
