@@ -14,7 +14,9 @@ use nave_base::disk::{Disk, Entry, File, LocalDisk, Lock, SharedDisk};
 use nave_base::metric::Registry;
 use nave_model::append::{Append, Batch, BatchBuilder, Principal, SeriesRef};
 use nave_model::label::Labels;
-use nave_model::time::Timestamp;
+use nave_model::matcher::Matcher;
+use nave_model::select::{Columns, Select, Selection};
+use nave_model::time::{TimeRange, Timestamp};
 use nave_tsdb::{Options, Tsdb};
 
 const SERIES: usize = 2000;
@@ -121,6 +123,20 @@ async fn send(tsdb: Arc<Tsdb>, sender: usize, rounds: usize, start: i64) -> usiz
     stored
 }
 
+/// Opens, fetches and decodes everything of one sender; gives the samples and the seconds.
+async fn read(tsdb: &Tsdb) -> Result<(usize, f64), Box<dyn std::error::Error>> {
+    let begin = Instant::now();
+    let matchers = vec![Matcher::equal("cluster", "spoke0")];
+    let selected = tsdb.open(Selection::new(matchers, TimeRange::ALL)).await?;
+    let pages = selected.fetch(0..selected.len()).await?;
+    let (mut columns, mut samples) = (Columns::default(), 0);
+    for index in 0..selected.len() {
+        pages.decode(index, &mut columns)?;
+        samples += columns.len();
+    }
+    Ok((samples, begin.elapsed().as_secs_f64()))
+}
+
 async fn run(
     name: &str,
     disk: SharedDisk,
@@ -146,11 +162,18 @@ async fn run(
     let seconds = begin.elapsed().as_secs_f64();
     let log_bytes = tsdb.retain().await?.log_bytes;
     let memory = tsdb.sample_bytes();
+    let (read, read_seconds) = read(&tsdb).await?;
     tsdb.close().await;
     let begin = Instant::now();
     let replayed = open()?.replayed().samples;
     let replay = begin.elapsed().as_secs_f64();
     let samples = stored as f64;
+    writeln!(
+        io::stdout(),
+        "{name}: a query of one sender's {SERIES} series takes {:.1} ms, {:.0} M samples/s on one core",
+        read_seconds * 1e3,
+        read as f64 / read_seconds / 1e6,
+    )?;
     writeln!(
         io::stdout(),
         "{name}: {senders} senders, {:.2} M samples/s; log {:.2} and memory {:.2} bytes/sample; replay {:.2} M samples/s",

@@ -67,16 +67,27 @@ impl<'a> BitReader<'a> {
         if count == 0 {
             return Some(0);
         }
-        let (at, skip) = (self.position / 8, (self.position % 8) as u32);
-        let word = match self.bytes.get(at..at + 8) {
-            Some(eight) => u64::from_be_bytes(eight.try_into().ok()?),
+        let word = self.peek();
+        self.skip(count)?;
+        Some(word >> (64 - count))
+    }
+
+    /// The next bits from the top of the word, at least 57 of them; zeros behind the end.
+    #[inline]
+    pub(crate) fn peek(&self) -> u64 {
+        let at = self.position / 8;
+        let word = match self.bytes.get(at..).and_then(|rest| rest.first_chunk()) {
+            Some(eight) => u64::from_be_bytes(*eight),
             None => self.tail(at),
         };
+        word << (self.position % 8)
+    }
+
+    /// Passes over `count` bits.
+    #[inline]
+    pub(crate) fn skip(&mut self, count: u32) -> Option<()> {
         self.position += count as usize;
-        if self.position > self.bytes.len() * 8 {
-            return None;
-        }
-        Some(word << skip >> (64 - count))
+        (self.position <= self.bytes.len() * 8).then_some(())
     }
 
     /// Fewer than eight bytes, filled up with zeros.
@@ -86,11 +97,6 @@ impl<'a> BitReader<'a> {
         let mut eight = [0; 8];
         eight[..rest.len()].copy_from_slice(rest);
         u64::from_be_bytes(eight)
-    }
-
-    #[inline]
-    pub(crate) fn bit(&mut self) -> Option<bool> {
-        Some(self.take(1)? == 1)
     }
 }
 

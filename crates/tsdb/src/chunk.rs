@@ -185,31 +185,42 @@ impl<'a> Points<'a> {
         Self { bits, left: count, started: false, t: first, distance: 0, value: 0, leading: 0, width: 0 }
     }
 
+    #[inline]
     fn take_step(&mut self) -> Option<i64> {
-        if !self.bits.bit()? {
+        let word = self.bits.peek();
+        let ones = word.leading_ones();
+        if ones == 0 {
+            self.bits.skip(1)?;
             return Some(0);
         }
-        for (_, _, bits) in STEPS {
-            if !self.bits.bit()? {
-                let unused = 64 - bits;
-                return Some((self.bits.take(bits)? << unused) as i64 >> unused);
-            }
-        }
-        Some(self.bits.take(64)? as i64)
+        let Some((_, prefix, bits)) = STEPS.get(ones as usize - 1) else {
+            self.bits.skip(4)?;
+            return Some(self.bits.take(64)? as i64);
+        };
+        self.bits.skip(prefix + bits)?;
+        Some((word << prefix) as i64 >> (64 - bits))
     }
 
+    #[inline]
     fn take_xor(&mut self) -> Option<u64> {
-        if !self.bits.bit()? {
-            return Some(0);
-        }
-        if self.bits.bit()? {
-            self.leading = self.bits.take(6)? as u32;
-            self.width = self.bits.take(6)? as u32 + 1;
+        let word = self.bits.peek();
+        match word >> 62 {
+            0b00 | 0b01 => {
+                self.bits.skip(1)?;
+                return Some(0);
+            }
+            0b10 => self.bits.skip(2)?,
+            _ => {
+                self.bits.skip(14)?;
+                self.leading = (word >> 56) as u32 & 63;
+                self.width = ((word >> 50) as u32 & 63) + 1;
+            }
         }
         let trailing = 64u32.checked_sub(self.leading + self.width).filter(|_| self.width > 0)?;
         Some(self.bits.take(self.width)? << trailing)
     }
 
+    #[inline]
     fn advance(&mut self) -> Option<Point> {
         if self.started {
             self.distance = self.distance.wrapping_add(self.take_step()?);

@@ -81,27 +81,13 @@ impl Series {
         let from = state.sealed.partition_point(|chunk| chunk.max < min);
         let to = state.sealed.partition_point(|chunk| chunk.min <= max).max(from);
         let open = state.open.count > 0 && state.open.first <= max && state.open.last >= min;
-        let between = |times: &dyn Fn(usize) -> i64, len: usize| {
-            let within = |bound: i64, after: bool| {
-                let (mut low, mut high) = (0, len);
-                while low < high {
-                    let middle = usize::midpoint(low, high);
-                    let t = times(middle);
-                    if t < bound || after && t == bound { low = middle + 1 } else { high = middle }
-                }
-                low
-            };
-            let from = within(min, false);
-            from..within(max, true).max(from)
-        };
         View {
             chunks: state.sealed[from..to].to_vec(),
             open: if open { state.open.bytes().to_vec() } else { Vec::new() },
             open_first: state.open.first,
             open_count: if open { state.open.count } else { 0 },
-            late: state.late[between(&|i| state.late[i].0, state.late.len())].to_vec(),
-            histograms: state.histograms[between(&|i| state.histograms[i].0, state.histograms.len())]
-                .to_vec(),
+            late: within(&state.late, min, max).to_vec(),
+            histograms: within(&state.histograms, min, max).to_vec(),
         }
     }
 }
@@ -279,6 +265,13 @@ impl State {
         });
         chunks + self.open.bytes().len() + self.late.len() * 16 + histograms.sum::<usize>()
     }
+}
+
+/// The part of an ascending list that lies in `min ..= max`.
+fn within<T>(list: &[(i64, T)], min: i64, max: i64) -> &[(i64, T)] {
+    let from = list.partition_point(|(t, _)| *t < min);
+    let to = list.partition_point(|(t, _)| *t <= max).max(from);
+    &list[from..to]
 }
 
 /// Splits `run` evenly into chunks.

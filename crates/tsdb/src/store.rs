@@ -12,6 +12,7 @@ use nave_base::clock::SharedClock;
 use nave_base::disk::{Lock, SharedDisk};
 use nave_base::metric::{Histogram, Registry, Summary};
 use nave_model::append::{Append, AppendError, Batch, Outcome, Tenant};
+use nave_model::label::Labels;
 use nave_wal::{GroupCommit, Log, Position};
 use parking_lot::Mutex;
 use tokio::sync::watch;
@@ -130,6 +131,12 @@ impl Tsdb {
     #[must_use]
     pub fn log_dir(&self) -> &Path {
         &self.log_dir
+    }
+
+    /// The labels of the series that the log calls `id`, while it lives; for a reader that begins in the middle.
+    #[must_use]
+    pub fn labels_of(&self, id: u32) -> Option<Labels> {
+        self.head.table.get(id).map(|series| series.labels.clone())
     }
 
     /// Follows the durable end of the log.

@@ -42,6 +42,9 @@ impl View {
 
     /// Appends the samples of `range` to `columns`, which is empty.
     pub(crate) fn decode(&self, range: TimeRange, columns: &mut Columns) {
+        if self.late.is_empty() && self.histograms.is_empty() {
+            return self.decode_in_order(range, columns);
+        }
         let mut late = self.late.iter().copied().filter(|p| range.contains(Timestamp(p.0))).peekable();
         let mut histograms = self.histograms.iter().peekable();
         for (t, value) in self.in_order(range) {
@@ -53,6 +56,20 @@ impl View {
         late.for_each(|point| push(columns, &mut histograms, point));
         for (t, histogram) in histograms {
             columns.push_histogram(Timestamp(*t), histogram.clone());
+        }
+    }
+
+    fn decode_in_order(&self, range: TimeRange, columns: &mut Columns) {
+        let count: u32 = self.chunks.iter().map(|chunk| chunk.count).sum::<u32>() + self.open_count;
+        columns.timestamps.reserve(count as usize);
+        columns.values.reserve(count as usize);
+        let open = Points::new(&self.open, self.open_first, self.open_count);
+        for points in self.chunks.iter().map(Chunk::iter).chain([open]) {
+            for (t, value) in points {
+                if range.contains(Timestamp(t)) {
+                    columns.push(Timestamp(t), f64::from_bits(value));
+                }
+            }
         }
     }
 

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use nave_base::disk::{Disk, Entry, File, MemoryDisk, SharedDisk};
 use nave_wal::{Damage, Error, Log, Next, Options, Position, Reader, Record, snapshot};
+use proptest::prelude::*;
 
 const DIR: &str = "/wal";
 
@@ -273,6 +274,29 @@ fn a_version_of_the_future_is_refused() {
     let disk = disk_of(&[bytes]);
     let error = Log::open(Arc::new(disk), Path::new(DIR), options(100)).unwrap_err();
     assert!(matches!(error, Error::Version { found: 2, expected: 1, .. }), "{error}");
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(300))]
+
+    /// Foreign bytes behind good headers: no panic, no endless loop, no memory for a length that is a lie.
+    #[test]
+    fn any_bytes_can_be_opened_and_read(
+        older in proptest::collection::vec(any::<u8>(), 0..200),
+        newest in proptest::collection::vec(prop_oneof![Just(0u8), any::<u8>()], 0..200),
+    ) {
+        let header = |number| {
+            let disk = MemoryDisk::default();
+            let mut log = open(&disk, 100).log;
+            (1..number).for_each(|_| _ = log.cut().unwrap());
+            bytes_of(&disk, number)
+        };
+        let disk = disk_of(&[[header(1), older].concat(), [header(2), newest].concat()]);
+        let mut log = open(&disk, 1 << 20).log;
+        log.append(9, b"after").unwrap();
+        let (records, _) = read_all(&disk);
+        prop_assert_eq!(records.last(), Some(&(9, b"after".to_vec())));
+    }
 }
 
 #[test]
