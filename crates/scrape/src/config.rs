@@ -122,9 +122,12 @@ impl ScrapeConfig {
 
     /// The config of a job of this process' own, which nobody wrote.
     pub(crate) fn of_builtin(job: &str) -> Result<Self, Error> {
-        let entries = [("job_name", job)].into_iter();
-        let fields = serde::de::value::MapDeserializer::<_, serde::de::value::Error>::new(entries);
-        let mut config = Self::deserialize(fields).map_err(|error| Error::Settings(error.to_string()))?;
+        // Defaults stand in the attributes of the fields: an entry without keys has them all.
+        let nothing = std::iter::empty::<(&str, &str)>();
+        let entry = serde::de::value::MapDeserializer::<_, serde::de::value::Error>::new(nothing);
+        let mut fields = Fields::deserialize(entry).map_err(|error| Error::Settings(error.to_string()))?;
+        job.clone_into(&mut fields.job_name);
+        let mut config = Self::try_from(fields)?;
         config.apply_defaults(&Defaults::default())?;
         Ok(config)
     }

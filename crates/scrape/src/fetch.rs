@@ -145,7 +145,7 @@ fn headers(config: &ScrapeConfig) -> HeaderMap {
 /// A body that is decompressed as it comes and never grows beyond its limit.
 enum Body {
     Plain(Bounded),
-    Gzip(MultiGzDecoder<Bounded>),
+    Gzip(Box<MultiGzDecoder<Bounded>>),
 }
 
 struct Bounded {
@@ -172,7 +172,7 @@ impl Write for Bounded {
 impl Body {
     fn new(gzip: bool, hint: usize, max: usize) -> Self {
         let bounded = Bounded { bytes: Vec::with_capacity(hint.min(max)), max, full: false };
-        if gzip { Self::Gzip(MultiGzDecoder::new(bounded)) } else { Self::Plain(bounded) }
+        if gzip { Self::Gzip(Box::new(MultiGzDecoder::new(bounded))) } else { Self::Plain(bounded) }
     }
 
     fn push(&mut self, chunk: &[u8]) -> Result<(), Failure> {
@@ -193,7 +193,10 @@ impl Body {
                 let tried = decoder.try_finish();
                 let full = decoder.get_ref().full;
                 tried.map_err(|error| failure(&error, full))?;
-                decoder.finish().map(|bounded| bounded.bytes.into()).map_err(|error| failure(&error, false))
+                (*decoder)
+                    .finish()
+                    .map(|bounded| bounded.bytes.into())
+                    .map_err(|error| failure(&error, false))
             }
         }
     }

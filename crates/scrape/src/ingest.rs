@@ -108,6 +108,7 @@ pub(crate) struct Ingest<'a> {
 
 type Failed = (Broken, String);
 
+#[allow(clippy::needless_pass_by_value)] // for `map_err`
 fn page_error(error: impl ToString) -> Failed {
     (Broken::Page, error.to_string())
 }

@@ -7,6 +7,7 @@ use nave_base::Shutdown;
 use nave_discovery::{Discovery, Groups, TargetGroup};
 use nave_model::label::Labels;
 use parking_lot::Mutex;
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::cache::Cache;
@@ -44,10 +45,6 @@ pub(crate) struct Shared {
 }
 
 impl Siblings for Shared {
-    fn has_labels(&self, labels: &Labels) -> bool {
-        self.targets.lock().running.values().any(|running| running.target.labels == *labels)
-    }
-
     fn forced_error(&self) -> Option<String> {
         self.targets.lock().forced_error.clone()
     }
@@ -89,17 +86,25 @@ impl Pool {
         let Some(discovery) = &self.discovery else { return };
         let mut groups = discovery.groups();
         let (shared, settings, watcher) = (self.shared.clone(), self.settings.clone(), self.watcher.clone());
+        let stopped = watcher.clone();
+        let sync = move |groups: &mut watch::Receiver<Option<Groups>>| {
+            // Nothing may be known yet after a start; what runs goes on meanwhile.
+            let found = groups.borrow_and_update().clone();
+            if let Some(found) = found {
+                shared.sync(&settings, &found, &stopped);
+            }
+        };
+        // What is known at once is there when the reload returns.
+        sync(&mut groups);
         tokio::spawn(async move {
             loop {
-                // Nothing is known yet right after a start; what runs goes on meanwhile.
-                let found = groups.borrow_and_update().clone();
-                if let Some(found) = found {
-                    shared.sync(&settings, &found);
-                }
                 tokio::select! {
                     biased;
                     () = watcher.cancelled() => return,
-                    changed = groups.changed() => if changed.is_err() { return },
+                    changed = groups.changed() => match changed {
+                        Ok(()) => sync(&mut groups),
+                        Err(_) => return,
+                    },
                 }
             }
         });
@@ -122,6 +127,7 @@ impl Pool {
         self.watcher.cancel();
         let mut targets = self.shared.targets.lock();
         for (_, running) in targets.running.drain() {
+            self.shared.env.live.remove(&running.target.labels);
             running.control.stop(Stop::Removed);
         }
         self.shared.env.metrics.remove_pool(&self.shared.job);
@@ -136,7 +142,7 @@ impl Pool {
 
 impl Shared {
     /// Makes what runs equal to what was found.
-    fn sync(self: &Arc<Self>, settings: &Settings, groups: &Groups) {
+    fn sync(self: &Arc<Self>, settings: &Settings, groups: &Groups, stopped: &Shutdown) {
         let begun = self.env.clock.monotonic();
         let mut found = HashMap::new();
         let (mut dropped, mut dropped_count) = (Vec::new(), 0);
@@ -162,10 +168,14 @@ impl Shared {
         });
         {
             let mut targets = self.targets.lock();
+            if stopped.is_cancelled() {
+                // Newer settings have been applied meanwhile.
+                return;
+            }
             (targets.dropped, targets.dropped_count) = (dropped, dropped_count);
             targets.forced_error = forced_error;
+            self.start_in(&mut targets, settings, found.into_values().map(|target| *target));
         }
-        self.start(settings, found.into_values().map(|target| *target));
         let metrics = &self.env.metrics;
         let job = [self.job.as_str()];
         metrics.pool_syncs.with(&job).inc();
@@ -189,7 +199,15 @@ impl Shared {
 
     /// Starts what does not run, restarts what runs by other settings, and stops the rest.
     pub(crate) fn start(self: &Arc<Self>, settings: &Settings, found: impl Iterator<Item = Target>) {
-        let mut targets = self.targets.lock();
+        self.start_in(&mut self.targets.lock(), settings, found);
+    }
+
+    fn start_in(
+        self: &Arc<Self>,
+        targets: &mut Targets,
+        settings: &Settings,
+        found: impl Iterator<Item = Target>,
+    ) {
         let mut there = HashSet::new();
         for target in found {
             there.insert(target.hash);
@@ -203,6 +221,7 @@ impl Shared {
                     (running.target, Some(running.task))
                 }
                 None => {
+                    self.env.live.add(&target.labels);
                     *target.families.lock() = Families::new(self.texts.clone());
                     (Arc::new(target), None)
                 }
@@ -218,6 +237,7 @@ impl Shared {
         targets.running.retain(|hash, running| {
             let stays = there.contains(hash);
             if !stays {
+                self.env.live.remove(&running.target.labels);
                 running.control.stop(Stop::Removed);
             }
             stays

@@ -1,5 +1,6 @@
 //! The loop of one target: wait, fetch, read, store, report; and the stale markers at its end.
 
+use std::collections::HashMap;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -10,6 +11,7 @@ use nave_model::append::{Append, Principal, Reason, SeriesRef};
 use nave_model::label::Labels;
 use nave_model::sample::stale_nan;
 use nave_model::time::Timestamp;
+use parking_lot::Mutex;
 
 use crate::cache::Cache;
 use crate::config::ScrapeConfig;
@@ -31,7 +33,32 @@ pub(crate) struct Env {
     pub(crate) offset_seed: u64,
     pub(crate) align_timestamps: bool,
     pub(crate) page_bytes_max: usize,
+    pub(crate) live: Live,
     pub(crate) shutdown: Shutdown,
+}
+
+/// Labels of all targets that are scraped now, over all jobs.
+#[derive(Debug, Default)]
+pub(crate) struct Live(Mutex<HashMap<Labels, usize>>);
+
+impl Live {
+    pub(crate) fn add(&self, labels: &Labels) {
+        *self.0.lock().entry(labels.clone()).or_default() += 1;
+    }
+
+    pub(crate) fn remove(&self, labels: &Labels) {
+        let mut all = self.0.lock();
+        if let Some(count) = all.get_mut(labels) {
+            *count -= 1;
+            if *count == 0 {
+                all.remove(labels);
+            }
+        }
+    }
+
+    fn has(&self, labels: &Labels) -> bool {
+        self.0.lock().contains_key(labels)
+    }
 }
 
 impl Env {
@@ -71,8 +98,6 @@ impl Control {
 
 /// What a loop asks its pool.
 pub(crate) trait Siblings: Send + Sync {
-    /// Whether a running target has these labels.
-    fn has_labels(&self, labels: &Labels) -> bool;
     /// Why nothing may be scraped at all.
     fn forced_error(&self) -> Option<String>;
 }
@@ -298,7 +323,7 @@ impl Loop {
             metrics.rejected.inc();
             match rejection.reason {
                 Reason::Conflict { .. } | Reason::HistogramConflict { .. } => {
-                    metrics.duplicate_timestamp.inc()
+                    metrics.duplicate_timestamp.inc();
                 }
                 Reason::TooOld { .. } | Reason::TooNew { .. } => metrics.out_of_bounds.inc(),
                 _ => {}
@@ -322,7 +347,7 @@ impl Loop {
             () = self.env.shutdown.cancelled() => return,
             () = self.env.clock.sleep(to_next + interval + interval / 10) => {}
         }
-        if self.siblings.has_labels(&self.target.labels) {
+        if self.env.live.has(&self.target.labels) {
             return;
         }
         let stale = self.cache.fail();

@@ -17,7 +17,7 @@ use crate::config::ScrapeConfig;
 use crate::fetch::{BuiltinSource, Fetcher, Source};
 use crate::metric::Metrics;
 use crate::pool::{Pool, Settings};
-use crate::run::Env;
+use crate::run::{Env, Live};
 use crate::target::Target;
 use crate::view::{ActiveTarget, DroppedTarget, TargetMetadata, Targets};
 
@@ -83,6 +83,7 @@ impl Scraper {
             offset_seed: options.offset_seed,
             align_timestamps: options.align_timestamps,
             page_bytes_max: options.page_bytes_max,
+            live: Live::default(),
             shutdown: Shutdown::new(),
         };
         Self {

@@ -1,6 +1,6 @@
 //! A target: what is scraped, under which labels, and how it went last time.
 
-use std::hash::{BuildHasher, Hash, Hasher};
+use std::hash::{BuildHasher, Hash};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -228,9 +228,7 @@ fn url(config: &ScrapeConfig, labels: &Builder) -> Result<Url, String> {
 
 /// A hash that is the same in every process.
 fn stable_hash(value: &impl Hash) -> u64 {
-    let mut hasher = foldhash::quality::FixedState::with_seed(0).build_hasher();
-    value.hash(&mut hasher);
-    hasher.finish()
+    foldhash::quality::FixedState::with_seed(0).hash_one(value)
 }
 
 #[cfg(test)]
