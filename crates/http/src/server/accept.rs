@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::body::{Body, HttpBody};
+use axum::extract::ConnectInfo;
 use bytes::Bytes;
 use hyper::body::{Frame, Incoming, SizeHint};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
@@ -132,13 +133,18 @@ impl Server {
 
     async fn run(&self, stream: TcpStream) {
         let _ = stream.set_nodelay(true);
+        let peer = stream.peer_addr().ok();
         let read_timeout = self.options.read_timeout;
         let clock = self.clock.clone();
         let router = self.router.clone();
         let service = tower::service_fn(move |request: hyper::Request<Incoming>| {
             let clock = clock.clone();
             let timed = |body| TimedBody { body, clock, timeout: read_timeout, late: None, done: false };
-            let request = request.map(|body| Body::new(timed(body)));
+            let mut request = request.map(|body| Body::new(timed(body)));
+            if let Some(peer) = peer {
+                // For handlers that name the sender.
+                request.extensions_mut().insert(ConnectInfo(peer));
+            }
             tower::ServiceExt::oneshot(router.clone(), request)
         });
         let mut builder = auto::Builder::new(TokioExecutor::new());
