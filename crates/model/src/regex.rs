@@ -138,7 +138,8 @@ impl Regex {
     /// The groups of `text`, when all of it matches.
     #[must_use]
     pub fn captures<'t>(&self, text: &'t str) -> Option<Captures<'t>> {
-        if !self.is_match(text) {
+        // What is not compiled anyway is quicker to refuse than to run.
+        if !matches!(self.0.strategy, Strategy::Compiled) && !self.is_match(text) {
             return None;
         }
         let found = self.compiled()?.captures(text)?;

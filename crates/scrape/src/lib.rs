@@ -11,6 +11,7 @@
 pub mod config;
 
 mod cache;
+mod failure_log;
 mod fetch;
 mod ingest;
 mod metadata;

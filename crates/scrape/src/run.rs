@@ -15,6 +15,7 @@ use parking_lot::Mutex;
 
 use crate::cache::Cache;
 use crate::config::ScrapeConfig;
+use crate::failure_log;
 use crate::fetch::{Failure, Page, Source};
 use crate::ingest::{Broken, Draft, Ingest, Tally};
 use crate::metric::Metrics;
@@ -242,6 +243,10 @@ impl Loop {
         let duration = self.env.clock.monotonic().saturating_sub(begun);
         figures.seconds = duration.as_secs_f64();
         self.report.push(&mut draft, &self.cache, at, &figures);
+        let log = &self.config.scrape_failure_log_file;
+        if let Some(error) = error.as_ref().filter(|_| !log.is_empty()) {
+            failure_log::write(log, at, error, &self.config.job_name, self.target.url.as_str()).await;
+        }
         let stored = self.store(draft, &vanished).await;
         let error = error.or(stored).unwrap_or_default();
         let health = if figures.up { Health::Up } else { Health::Down };

@@ -163,3 +163,18 @@ async fn what_is_not_stored_is_told_and_comes_again() {
     assert!(batch.contains(&format!("b stale @{}", world.now())), "{batch:?}");
     assert_eq!(world.last_error().await, "");
 }
+
+#[tokio::test]
+async fn failures_are_written_to_their_file() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("failures.log");
+    let mut world = World::new("a 1\n").await;
+    world.reload(&format!("scrape_failure_log_file: '{}'", file.display())).await;
+    world.scrape().await;
+    world.tell(Answer::Status(500));
+    world.scrape().await;
+    let text = std::fs::read_to_string(&file).unwrap();
+    let line: serde_json::Value = serde_json::from_str(&text).expect("one line of JSON");
+    assert_eq!(line["msg"], "server returned HTTP status 500 Internal Server Error");
+    assert_eq!((&line["job_name"], &line["time"]), (&"j".into(), &"2001-09-09T01:47:00Z".into()));
+}
