@@ -47,6 +47,8 @@ pub(crate) struct Head {
     pub(crate) chunk_count: AtomicI64,
     pub(crate) tickets: Tickets,
     pub(crate) counters: Counters,
+    /// Milliseconds and bytes that are kept; the settings may change while it runs.
+    pub(crate) retention: RwLock<(Option<i64>, Option<u64>)>,
     /// Oldest time kept, as far as it was ever enforced.
     floor: AtomicI64,
     pub(crate) min_time: AtomicI64,
@@ -59,6 +61,7 @@ impl Head {
     pub(crate) fn new(options: Options, clock: SharedClock) -> Self {
         Self {
             raw: RawTable::new(options.series_max.saturating_mul(RAW_KEYS_PER_SERIES)),
+            retention: RwLock::new((options.retention_ms, options.retention_bytes)),
             options,
             clock,
             generation: new_generation(),
@@ -130,7 +133,7 @@ impl Head {
 
     /// Oldest time accepted and kept at `now`.
     pub(crate) fn oldest_at(&self, now: i64) -> i64 {
-        let by_age = self.options.retention_ms.map_or(i64::MIN, |kept| now.saturating_sub(kept));
+        let by_age = self.retention.read().0.map_or(i64::MIN, |kept| now.saturating_sub(kept));
         by_age.max(self.floor.load(Ordering::Relaxed))
     }
 

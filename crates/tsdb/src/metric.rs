@@ -149,10 +149,10 @@ const GAUGES: [Gauge; 10] = [
         h.min_time.load(Ordering::Relaxed) as f64
     }),
     ("prometheus_tsdb_retention_limit_seconds", "How long samples are kept; 0 is for ever.", |h| {
-        h.options.retention_ms.unwrap_or(0) as f64 / 1000.0
+        h.retention.read().0.unwrap_or(0) as f64 / 1000.0
     }),
     ("prometheus_tsdb_retention_limit_bytes", "How many bytes are kept; 0 is no bound.", |h| {
-        h.options.retention_bytes.unwrap_or(0) as f64
+        h.retention.read().1.unwrap_or(0) as f64
     }),
     ("prometheus_tsdb_head_active_appenders", "Number of appends under way.", |h| {
         h.tickets.under_way() as f64

@@ -43,7 +43,7 @@ pub(crate) fn plan(head: &Head, segments: &[SegmentInfo], newest: &BTreeMap<u64,
         head.counters.time_retentions.inc();
     }
     let mut bytes: u64 = segments[removable..].iter().map(|segment| segment.bytes).sum();
-    let limit = head.options.retention_bytes.unwrap_or(u64::MAX);
+    let limit = head.retention.read().1.unwrap_or(u64::MAX);
     while bytes > limit && removable < closed {
         let segment = &segments[removable];
         oldest = oldest.max(newest_in(segment).saturating_add(1));

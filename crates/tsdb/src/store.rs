@@ -261,6 +261,12 @@ impl Tsdb {
         Ok(Retained { series_removed, segments_removed: removable, oldest, log_bytes })
     }
 
+    /// Changes what is kept, as [`Options::retention_ms`] and [`Options::retention_bytes`]. Keeping less is enforced by
+    /// the next run; keeping more does not bring back what was dropped.
+    pub fn set_retention(&self, retention_ms: Option<i64>, retention_bytes: Option<u64>) {
+        *self.head.retention.write() = (retention_ms, retention_bytes);
+    }
+
     /// Runs retention every minute until `shutdown`.
     pub async fn keep(&self, shutdown: Shutdown) {
         loop {

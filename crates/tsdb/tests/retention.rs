@@ -82,6 +82,9 @@ async fn a_series_that_was_removed_comes_back() {
     let tsdb = open(&disk, &options, &clock);
     let first = append(&tsdb, &[(metric("a"), NOW, 1.0)]).await.references[0];
     clock.advance(Duration::from_secs(200));
+    tsdb.set_retention(None, None);
+    assert_eq!(tsdb.retain().await.unwrap().series_removed, 0);
+    tsdb.set_retention(Some(100_000), None);
     assert_eq!(tsdb.retain().await.unwrap().series_removed, 1);
     assert_eq!(dump(&tsdb).await.len(), 0);
     let mut builder = common::builder();
