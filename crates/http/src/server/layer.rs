@@ -46,7 +46,7 @@ pub fn layered(router: Router, options: LayerOptions, metrics: Metrics) -> Route
     let prefix = if prefix.is_empty() { String::new() } else { format!("/{prefix}") };
     let body_limit = DefaultBodyLimit::max(options.body_bytes_max);
     let layers = Arc::new(Layers { options, prefix: prefix.clone(), metrics });
-    let router = router.layer(body_limit);
+    let router = router.fallback(not_found).method_not_allowed_fallback(not_allowed).layer(body_limit);
     let router = match prefix.as_str() {
         "" => router,
         prefix => {
@@ -66,6 +66,14 @@ pub fn layered(router: Router, options: LayerOptions, metrics: Metrics) -> Route
     };
     // Added last, so that the fallback passes it too.
     router.layer(from_fn_with_state(layers, pass))
+}
+
+async fn not_found() -> (StatusCode, &'static str) {
+    (StatusCode::NOT_FOUND, "404 page not found\n")
+}
+
+async fn not_allowed() -> (StatusCode, &'static str) {
+    (StatusCode::METHOD_NOT_ALLOWED, "Method Not Allowed\n")
 }
 
 fn root_of(uri: &axum::http::Uri) -> axum::http::Uri {

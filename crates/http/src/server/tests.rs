@@ -83,7 +83,7 @@ impl Running {
 async fn counts_by_route_template() {
     let server = start_default().await;
     assert_eq!(server.get("/api/v1/label/a%2Fb/values").await, (200, "a/b".to_owned()));
-    assert_eq!(server.get("/nothing/a").await.0, 404);
+    assert_eq!(server.get("/nothing/a").await, (404, "404 page not found\n".to_owned()));
     assert_eq!(server.get("/nothing/b").await.0, 404);
     let page = server.registry.page(Format::Text);
     for line in [
