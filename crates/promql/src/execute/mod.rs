@@ -17,6 +17,7 @@ mod column;
 mod context;
 mod count_values;
 mod dedupe;
+mod edge;
 mod grouping;
 mod histogram_call;
 mod label;
@@ -135,15 +136,20 @@ fn aggregate_operator(
     }
 }
 
-/// The error for a selector with `anchored` or `smoothed`.
-pub(crate) fn refuses_edge(edge: Edge, function: &str) -> QueryError {
+/// Why a selector with `anchored` or `smoothed` cannot stand in `function`.
+pub(crate) fn refuses_edge(edge: Edge, function: &str, is_range: bool) -> Option<QueryError> {
     let allowed: &[&str] = match edge {
         Edge::Anchored => &["changes", "delta", "increase", "rate", "resets"],
         Edge::Smoothed => &["delta", "increase", "rate"],
     };
-    if function.is_empty() || allowed.contains(&function) {
-        return QueryError::not_built(&format!("modifier {}", edge.as_str()));
+    if is_range && function.is_empty() || !is_range && (edge == Edge::Anchored || function == "timestamp") {
+        return Some(QueryError::not_built(&format!("modifier {} in this place", edge.as_str())));
+    }
+    if !is_range || allowed.contains(&function) {
+        return None;
     }
     let (edge, allowed) = (edge.as_str(), allowed.join(", "));
-    QueryError::execution(format!("{edge} modifier can only be used with: {allowed} - not with {function}"))
+    Some(QueryError::execution(format!(
+        "{edge} modifier can only be used with: {allowed} - not with {function}"
+    )))
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use nave_model::select::Columns;
 
+use super::edge::Reach;
 use super::note::quoted;
 use super::range_function::{Step, apply};
 use super::scan::{Evaluate, Scan, Scratch};
@@ -18,9 +19,12 @@ pub(super) fn operator(call: &RangeCall, steps: Steps, context: &Context) -> Res
     let params = call.params.iter().map(|param| scalar::values(operator_of(param, steps, context)?));
     let params = params.collect::<Result<Vec<_>>>()?;
     warn_quantile(call, &params, context);
-    let (shift, range_ms) = match &call.input {
-        RangeInput::Source(source) => (source.shift, source.window_ms),
-        RangeInput::Subquery(subquery) => (subquery.shift, subquery.range_ms),
+    let (shift, range_ms, reach) = match &call.input {
+        RangeInput::Source(source) => {
+            let reach = source.edge.map(|edge| Reach { edge, lookback_ms: source.lookback_ms });
+            (source.shift, source.window_ms, reach)
+        }
+        RangeInput::Subquery(subquery) => (subquery.shift, subquery.range_ms, None),
     };
     let windows = Windows {
         function: call.function,
@@ -29,6 +33,7 @@ pub(super) fn operator(call: &RangeCall, steps: Steps, context: &Context) -> Res
         steps,
         shift,
         range_ms,
+        reach,
         params,
     };
     Ok(match &call.input {
@@ -51,6 +56,8 @@ pub(super) struct Windows {
     pub(super) steps: Steps,
     shift: Shift,
     range_ms: i64,
+    /// `anchored` or `smoothed`.
+    reach: Option<Reach>,
     /// Per scalar argument its values at all steps.
     params: Vec<Vec<f64>>,
 }
@@ -98,12 +105,20 @@ impl Evaluate for Windows {
                 continue;
             }
             let end = self.shift.apply(time);
-            let window = cursor.window(&scratch.points, end.saturating_sub(self.range_ms), end, time);
+            let start = end.saturating_sub(self.range_ms);
+            let (from, to) = self.reach.map_or((start, end), |reach| reach.widen(start, end));
+            let window = cursor.window(&scratch.points, from, to, time);
             if window.len() == 0 {
                 continue;
             }
             scratch.looked_at += window.len() as u64;
             scratch.window = scratch.window.max(window.len() as u64);
+            if let Some(reach) = self.reach {
+                if let Some(value) = reach.apply(self.function, &window, start, end)? {
+                    column.set(index, value);
+                }
+                continue;
+            }
             for (param, values) in params.iter_mut().zip(&self.params) {
                 *param = values[index];
             }

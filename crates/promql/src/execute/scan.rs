@@ -12,6 +12,7 @@ use nave_model::select::{Columns, Hint, Pages, Selected, Selection};
 use rayon::prelude::*;
 
 use super::column::{self, Column};
+use super::edge::Smooth;
 use super::note::Notes;
 use super::{BoxOperator, Context, Operator, Result, Series};
 use crate::plan::{Shift, Source, Steps};
@@ -175,6 +176,10 @@ pub(crate) fn selection(source: &Source, steps: Steps, context: &Context) -> Sel
 
 /// The newest sample per step, or its time in seconds.
 pub(crate) fn instant(source: &Source, steps: Steps, context: &Context, timestamps: bool) -> BoxOperator {
+    if source.edge.is_some() {
+        let smooth = Smooth { steps, shift: source.shift, lookback_ms: source.lookback_ms };
+        return Box::new(Scan::new(source, steps, context, Arc::new(smooth)));
+    }
     let newest = Newest { steps, shift: source.shift, lookback: source.window_ms, timestamps };
     Box::new(Scan::new(source, steps, context, Arc::new(newest)))
 }

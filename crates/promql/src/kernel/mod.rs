@@ -5,6 +5,7 @@
 
 pub(crate) mod bucket;
 pub(crate) mod date;
+pub(crate) mod edge;
 pub(crate) mod histogram;
 pub(crate) mod math;
 pub(crate) mod natural;

@@ -88,8 +88,8 @@ impl PlanBuilder {
     }
 
     fn source(self, selector: &ast::Selector, range_ms: Option<i64>) -> Result<Source, QueryError> {
-        if let Some(edge) = selector.edge {
-            return Err(refuses_edge(edge, self.function));
+        if let Some(error) = selector.edge.and_then(|edge| refuses_edge(edge, self.function, range_ms.is_some())) {
+            return Err(error);
         }
         Ok(Source {
             matchers: selector.matchers.clone(),
@@ -97,6 +97,7 @@ impl PlanBuilder {
             window_ms: range_ms.unwrap_or(self.query.lookback_ms),
             is_range: range_ms.is_some(),
             edge: selector.edge,
+            lookback_ms: self.query.lookback_ms,
             range: TimeRange::ALL,
             need: Need::Samples,
             projection: Projection::All,

@@ -12,6 +12,8 @@ mod narrow;
 mod pinned;
 mod project;
 mod steps;
+#[cfg(test)]
+mod tests;
 
 use nave_model::label::Labels;
 use nave_model::matcher::Matcher;
@@ -78,6 +80,8 @@ pub(crate) struct Source {
     pub(crate) is_range: bool,
     /// `anchored` or `smoothed`.
     pub(crate) edge: Option<Edge>,
+    /// How far beyond its range an edge looks, in ms.
+    pub(crate) lookback_ms: i64,
     /// The times asked from the store.
     pub(crate) range: TimeRange,
     /// What is asked from the store.
@@ -194,7 +198,7 @@ impl Node {
     }
 }
 
-/// Applies every rewrite. `delayed_names` says that names are dropped at the end of the query.
+/// Applies every rewrite to a plan that is evaluated at `steps`.
 pub(crate) fn optimize(plan: &mut Node, steps: Steps) {
     fold::fold(plan);
     pinned::remove_dedupe(plan);

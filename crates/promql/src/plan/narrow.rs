@@ -6,17 +6,22 @@
 use nave_model::select::Need;
 use nave_model::time::{TimeRange, Timestamp};
 
+use crate::ast::Edge;
+
 use super::{Kind, Node, RangeInput, Steps};
 
 /// Narrows all selectors below `node`, which is evaluated at `steps`.
 pub(super) fn narrow(node: &mut Node, steps: Steps) {
     if let Some(source) = node.source_mut() {
         let (first, last) = source.shift.bounds(&steps);
+        // Instant windows are as wide as the lookback already.
+        let left = if source.edge.is_some() && source.is_range { source.lookback_ms } else { 0 };
+        let right = if source.edge == Some(Edge::Smoothed) { source.lookback_ms } else { 0 };
         source.range = TimeRange {
-            min: Timestamp(first.saturating_sub(source.window_ms).saturating_add(1)),
-            max: Timestamp(last),
+            min: Timestamp(first.saturating_sub(source.window_ms).saturating_sub(left).saturating_add(1)),
+            max: Timestamp(last.saturating_add(right)),
         };
-        if !source.is_range && first == last {
+        if !source.is_range && source.edge.is_none() && first == last {
             source.need = Need::LastSample;
         }
     }
