@@ -254,3 +254,40 @@ async fn a_taken_address_is_named() {
     let error = Listeners::bind(&[&address]).await.unwrap_err().to_string();
     assert!(error.contains(&address) && error.contains("in use"), "{error}");
 }
+
+#[tokio::test]
+async fn a_request_ends_when_its_client_goes_away() {
+    let (ended, mut has_ended) = tokio::sync::mpsc::unbounded_channel::<&'static str>();
+    let wait = move || {
+        let ended = ended.clone();
+        async move {
+            let _ = ended.send("begun");
+            // Sends when the request is dropped.
+            let token = Shutdown::new();
+            let _dropped = token.clone().drop_guard();
+            tokio::spawn(async move {
+                token.cancelled().await;
+                let _ = ended.send("dropped");
+            });
+            std::future::pending::<()>().await;
+        }
+    };
+    let listeners = Listeners::bind(&["127.0.0.1:0"]).await.unwrap();
+    let address = listeners.addresses()[0];
+    let shutdown = Shutdown::new();
+    let router = Router::new().route("/", get(wait));
+    let task = tokio::spawn(serve(
+        listeners,
+        router,
+        ServeOptions::default(),
+        SystemClock::shared(),
+        shutdown.clone(),
+    ));
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    stream.write_all(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
+    assert_eq!(has_ended.recv().await, Some("begun"));
+    drop(stream);
+    assert_eq!(has_ended.recv().await, Some("dropped"));
+    shutdown.cancel();
+    task.await.unwrap();
+}
