@@ -63,8 +63,6 @@ pub struct Piece {
     pub samples: Vec<(u32, Timestamp, f64)>,
     /// The start of the next record.
     pub next: Position,
-    /// What the record holds, for the metric of records read.
-    pub kind: &'static str,
 }
 
 impl Piece {

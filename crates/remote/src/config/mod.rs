@@ -4,8 +4,9 @@
 //! error carries its place; what stands in the wrong place is refused with a word about the right one.
 //! What is not built yet is refused by name, never ignored.
 
-mod misplaced;
+mod hint;
 mod queue;
+mod unbuilt;
 
 use std::collections::BTreeMap;
 use std::hash::Hasher as _;
@@ -101,44 +102,18 @@ nave_http::with_http_settings! {
         #[serde(default, deserialize_with = "null_is_default")]
         pub metadata_config: MetadataConfig,
         #[serde(default, skip_serializing)]
-        sigv4: Option<misplaced::SigV4>,
+        sigv4: Option<unbuilt::SigV4>,
         #[serde(default, skip_serializing)]
-        azuread: Option<misplaced::AzureAd>,
+        azuread: Option<unbuilt::AzureAd>,
         #[serde(default, skip_serializing)]
-        google_iam: Option<misplaced::GoogleIam>,
-        #[serde(default, skip_serializing, alias = "externalLabels")]
-        external_labels: Option<misplaced::ExternalLabels>,
-        #[serde(
-            default,
-            skip_serializing,
-            rename = "queueConfig",
-            alias = "remoteTimeout",
-            alias = "writeRelabelConfigs",
-            alias = "metadataConfig",
-            alias = "sendExemplars",
-            alias = "sendNativeHistograms",
-            alias = "basicAuth",
-            alias = "bearerToken",
-            alias = "bearerTokenFile",
-            alias = "tlsConfig",
-            alias = "proxyUrl",
-            alias = "noProxy",
-            alias = "proxyFromEnvironment",
-            alias = "proxyConnectHeader",
-            alias = "followRedirects",
-            alias = "enableHTTP2",
-            alias = "enableHttp2",
-            alias = "messageVersion",
-            alias = "roundRobinDNS"
-        )]
-        camel_case: Option<misplaced::CamelCase>,
+        google_iam: Option<unbuilt::GoogleIam>,
     }
 }
 
 impl<'de> Deserialize<'de> for RemoteWriteConfig {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         // The derived function of `remote = "Self"`, not this one.
-        let config = Self::deserialize(deserializer)?;
+        let config = Self::deserialize(hint::Hinted(deserializer, hint::endpoint_key))?;
         config.validate().map_err(serde::de::Error::custom)?;
         Ok(config)
     }

@@ -3,7 +3,8 @@
 use nave_model::duration::PromDuration;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use super::{ConfigError, misplaced};
+use super::ConfigError;
+use super::hint::{Hinted, camel_case};
 
 /// Shards and batches of one endpoint. Missing fields have upstream's defaults.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -27,19 +28,6 @@ pub struct QueueConfig {
     pub retry_on_http_429: bool,
     /// Samples older than this are not sent; zero means any age.
     pub sample_age_limit: PromDuration,
-    #[serde(
-        skip_serializing,
-        rename = "maxShards",
-        alias = "minShards",
-        alias = "maxSamplesPerSend",
-        alias = "batchSendDeadline",
-        alias = "minBackoff",
-        alias = "maxBackoff",
-        alias = "maxRetries",
-        alias = "retryOnRateLimit",
-        alias = "sampleAgeLimit"
-    )]
-    camel_case: Option<misplaced::QueueCamelCase>,
 }
 
 impl Default for QueueConfig {
@@ -54,7 +42,6 @@ impl Default for QueueConfig {
             max_backoff: PromDuration::from_secs(5),
             retry_on_http_429: false,
             sample_age_limit: PromDuration::ZERO,
-            camel_case: None,
         }
     }
 }
@@ -76,7 +63,7 @@ impl QueueConfig {
 
 impl<'de> Deserialize<'de> for QueueConfig {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let config = Self::deserialize(deserializer)?;
+        let config = Self::deserialize(Hinted(deserializer, camel_case))?;
         config.validate().map_err(serde::de::Error::custom)?;
         Ok(config)
     }
@@ -98,24 +85,17 @@ pub struct MetadataConfig {
     pub send_interval: PromDuration,
     /// Metric families per request.
     pub max_samples_per_send: usize,
-    #[serde(skip_serializing, rename = "sendInterval", alias = "maxSamplesPerSend")]
-    camel_case: Option<misplaced::MetadataCamelCase>,
 }
 
 impl Default for MetadataConfig {
     fn default() -> Self {
-        Self {
-            send: true,
-            send_interval: PromDuration::from_secs(60),
-            max_samples_per_send: 2_000,
-            camel_case: None,
-        }
+        Self { send: true, send_interval: PromDuration::from_secs(60), max_samples_per_send: 2_000 }
     }
 }
 
 impl<'de> Deserialize<'de> for MetadataConfig {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let config = Self::deserialize(deserializer)?;
+        let config = Self::deserialize(Hinted(deserializer, camel_case))?;
         if config.max_samples_per_send == 0 || config.send_interval.is_zero() {
             return Err(serde::de::Error::custom(
                 "remote write metadata_config: max_samples_per_send and send_interval must be positive",

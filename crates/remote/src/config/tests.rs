@@ -101,13 +101,16 @@ fn refuses_with_a_word_about_what_to_do() {
     check("url: http://h\nsigv4: {region: x}", "sigv4 is not built");
     check("url: http://h\nazuread: {cloud: x}", "azuread is not built");
     check("url: http://h\ngoogle_iam: {credentials_file: x}", "google_iam is not built");
-    check("url: http://h\nexternal_labels: {cluster: x}", "write it under global");
-    check("url: http://h\nexternalLabels: {cluster: x}", "write it under global");
-    check("url: http://h\nqueueConfig: {capacity: 1}", "queue_config");
+    check("url: http://h\nexternal_labels: {cluster: x}", "write external_labels under global");
+    check("url: http://h\nexternalLabels: {cluster: x}", "write external_labels under global");
+    check(
+        "url: http://h\nqueueConfig: {capacity: 1}",
+        "line 3 column 5: queueConfig is spelled as in the Kubernetes operator's objects: in this file it is written queue_config",
+    );
     check("url: http://h\nremoteTimeout: 30s", "remote_timeout");
     check("url: http://h\nqueue_config: {maxShards: 200}", "max_shards");
     check("url: http://h\nmetadata_config: {sendInterval: 1m}", "send_interval");
-    check("url: http://h\nurls: [http://h]", "unknown field");
+    check("url: http://h\nurls: [http://h]", "unknown field `urls`, expected one of url, name,");
 }
 
 #[test]

@@ -176,7 +176,7 @@ fn open_log(options: &QueueOptions, disk: &SharedDisk, metrics: &QueueMetrics) -
             segment,
             offset,
             lost_bytes,
-            "remote_write: the queue ended in a torn record, which was cut off; nothing acknowledged was in it"
+            "remote_write: the queue ended in a torn record, which was cut off"
         );
     }
     Ok(log)

@@ -81,18 +81,9 @@ impl SamplesWriter {
 /// Adds what `payload` says to `piece`.
 pub(super) fn read(kind: u8, payload: &[u8], piece: &mut Piece) -> Result<(), String> {
     match kind {
-        BEGIN => {
-            piece.kind = "begin";
-            read_begin(payload).map(drop)
-        }
-        SERIES => {
-            piece.kind = "series";
-            read_series(payload, piece)
-        }
-        SAMPLES => {
-            piece.kind = "samples";
-            read_samples(payload, piece).ok_or_else(|| "samples record is cut short".to_owned())
-        }
+        BEGIN => read_begin(payload).map(drop),
+        SERIES => read_series(payload, piece),
+        SAMPLES => read_samples(payload, piece).ok_or_else(|| "samples record is cut short".to_owned()),
         other => Err(format!("unknown record kind {other}, expected {BEGIN}, {SERIES} or {SAMPLES}")),
     }
 }

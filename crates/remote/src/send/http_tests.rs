@@ -92,6 +92,14 @@ async fn statuses_mean_what_the_protocol_says() {
     }
 }
 
+#[test]
+fn passwords_stay_out_of_logs_and_labels() {
+    let check = |url: &str, want: &str| assert_eq!(super::redacted(url), want);
+    check("http://hub/api/v1/write", "http://hub/api/v1/write");
+    check("http://me:secret@hub/api", "http://me:xxxxx@hub/api");
+    check("http://me@hub", "http://me@hub");
+}
+
 #[tokio::test]
 async fn causes_are_told_apart() {
     let cause = |config: RemoteWriteConfig| async move {

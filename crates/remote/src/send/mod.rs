@@ -158,9 +158,9 @@ fn link(
     metrics: &Metrics,
     clock: SharedClock,
 ) -> Link {
-    let name = config.remote_name();
+    let (name, url) = (config.remote_name(), redacted(&config.url));
     let queue = config.queue_config;
-    let metrics = metrics.endpoint(&name, &config.url);
+    let metrics = metrics.endpoint(&name, &url);
     metrics.shards_max.set(queue.max_shards as f64);
     metrics.shards_min.set(queue.min_shards as f64);
     metrics.shards_desired.set(queue.min_shards as f64);
@@ -172,7 +172,7 @@ fn link(
         lanes: Lanes::new(lanes, queue.max_samples_per_send, deadline, clock.clone()),
         progress: Progress::new(source.resume(&name)),
         name,
-        url: config.url,
+        url,
         queue,
         metadata: config.metadata_config,
         source,
@@ -185,6 +185,18 @@ fn link(
         shards_running: AtomicUsize::new(0),
         soft_stop: Shutdown::new(),
         hard_stop: Shutdown::new(),
+    }
+}
+
+/// The URL for logs and labels: without the password that may stand in it.
+fn redacted(url: &str) -> String {
+    match url::Url::parse(url) {
+        Ok(mut parsed) if parsed.password().is_some() => {
+            // Only URLs without a host refuse a password, and those have none.
+            let _ = parsed.set_password(Some("xxxxx"));
+            parsed.to_string()
+        }
+        _ => url.to_owned(),
     }
 }
 
