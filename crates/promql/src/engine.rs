@@ -7,6 +7,8 @@
 
 mod metric;
 mod run;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU8, Ordering};
@@ -27,6 +29,7 @@ use crate::execute::{Context, Parts};
 use crate::parse::{ParseOptions, parse};
 use crate::plan::{self, Node, Query, Steps};
 use metric::Metrics;
+pub(crate) use run::Job;
 
 /// What an engine allows.
 #[derive(Debug, Clone)]
@@ -211,8 +214,7 @@ impl Engine {
             delayed_names: self.options.delayed_name_removal,
             samples_max: self.options.max_samples,
         });
-        let job =
-            run::Job { plan, steps, is_instant, query: query.to_owned(), limit: options.limit, context };
+        let job = Job { plan, steps, is_instant, query: query.to_owned(), limit: options.limit, context };
         let running = self.metrics.running();
         let mut work = tokio::task::spawn_blocking(move || {
             let result = job.run();

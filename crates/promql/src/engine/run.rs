@@ -13,18 +13,18 @@ use crate::execute::{self, Collected, Column, Context, Level};
 use crate::plan::{Kind, Node, Steps};
 
 /// Everything a query needs on its thread.
-pub(super) struct Job {
-    pub(super) plan: Node,
-    pub(super) steps: Steps,
-    pub(super) is_instant: bool,
-    pub(super) query: String,
-    pub(super) limit: Option<usize>,
-    pub(super) context: Context,
+pub(crate) struct Job {
+    pub(crate) plan: Node,
+    pub(crate) steps: Steps,
+    pub(crate) is_instant: bool,
+    pub(crate) query: String,
+    pub(crate) limit: Option<usize>,
+    pub(crate) context: Context,
 }
 
 impl Job {
     /// Evaluates the plan. A panic becomes an error.
-    pub(super) fn run(self) -> Result<Answer, QueryError> {
+    pub(crate) fn run(self) -> Result<Answer, QueryError> {
         match catch_unwind(AssertUnwindSafe(|| self.answer())) {
             Ok(answer) => answer,
             Err(panic) => {

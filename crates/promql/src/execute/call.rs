@@ -209,7 +209,7 @@ impl Operator for Negate {
     fn next(&mut self, column: &mut Column) -> Result<()> {
         self.input.next(column)?;
         column.map_floats(|_, value| -value);
-        column.map_histograms(|histogram| histogram::as_gauge(histogram::scaled(histogram, |count| count * -1.0)));
+        column.map_histograms(|histogram| histogram::as_gauge(histogram::scaled(histogram, |count| -count)));
         Ok(())
     }
 }

@@ -75,10 +75,10 @@ pub(super) fn apply(mut step: Step<'_>, window: &Window<'_>) -> Result<Option<Va
         F::PresentOverTime => return float(1.0),
         _ => {}
     }
-    if !window.histograms.is_empty() {
-        if let Some(result) = super::range_histogram(&mut step, window)? {
-            return Ok(result.0);
-        }
+    if !window.histograms.is_empty()
+        && let Some(result) = super::range_histogram(&mut step, window)?
+    {
+        return Ok(result.0);
     }
     if window.values.is_empty() { Ok(None) } else { Ok(floats(&mut step, window)?.map(Value::Float)) }
 }

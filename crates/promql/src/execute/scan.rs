@@ -62,6 +62,7 @@ pub(crate) struct Scan {
     at: usize,
     ready: VecDeque<Column>,
     charge: Option<Charge>,
+    labels_charge: Option<Charge>,
 }
 
 impl Scan {
@@ -76,6 +77,7 @@ impl Scan {
             at: 0,
             ready: VecDeque::new(),
             charge: None,
+            labels_charge: None,
         }
     }
 
@@ -128,6 +130,9 @@ impl Operator for Scan {
     fn series(&mut self) -> Result<Vec<Series>> {
         self.context.check()?;
         let Some(selection) = self.selection.take() else { return Ok(Vec::new()) };
+        if self.steps == 0 {
+            return Ok(Vec::new());
+        }
         let selected = match self.context.wait(self.context.store().open(selection)) {
             Ok(selected) => selected,
             Err(nave_model::select::SelectError::Cancelled) => return Err(self.context.stopped()),
@@ -136,6 +141,8 @@ impl Operator for Scan {
         self.context.count_series(selected.len());
         let series = |index| Series { labels: selected.labels(index), drop_name: false };
         self.series = (0..selected.len()).map(series).collect();
+        let bytes = |series: &Series| size_of::<Series>() + series.labels.as_bytes().len();
+        self.labels_charge = Some(self.context.charge(self.series.iter().map(bytes).sum())?);
         if self.series.is_empty() {
             self.context.store_warnings(selected.warnings());
         }

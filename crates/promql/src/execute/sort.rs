@@ -58,8 +58,9 @@ impl Operator for Sort {
         for series in series {
             let mut column = Column::default();
             self.input.next(&mut column)?;
-            let by_value = matches!(self.by, By::Value { .. });
-            if !column.is_empty() && !(by_value && column.has_histograms()) {
+            // Histograms have no order.
+            let ignored = matches!(self.by, By::Value { .. }) && column.has_histograms();
+            if !column.is_empty() && !ignored {
                 self.sorted.push((series, column));
             }
         }

@@ -74,7 +74,7 @@ impl Entry {
 impl Picking {
     /// The heaps by group, then step.
     fn pick(&mut self, groups: &[usize], count: usize) -> Result<Vec<Vec<Vec<Entry>>>> {
-        let mut heaps = vec![vec![Vec::new(); self.steps]; count];
+        let mut heaps: Vec<Vec<Vec<Entry>>> = vec![vec![Vec::new(); self.steps]; count];
         let mut charge = self.context.charge(count * self.steps * size_of::<Vec<Entry>>())?;
         let mut column = Column::default();
         for (series, group) in groups.iter().enumerate() {
@@ -82,9 +82,8 @@ impl Picking {
             self.input.next(&mut column)?;
             self.ignore_histograms(&mut column);
             let mut grown = 0;
-            for step in 0..self.steps {
+            for (step, heap) in heaps[*group].iter_mut().enumerate() {
                 let Some(value) = column.value(step) else { continue };
-                let heap: &mut Vec<Entry> = &mut heaps[*group][step];
                 if heap.len() < self.count[step] {
                     grown += size_of::<Entry>();
                 }

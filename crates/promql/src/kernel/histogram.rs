@@ -48,3 +48,6 @@ pub(crate) fn as_gauge(mut histogram: Histogram) -> Histogram {
     histogram.counter_reset_hint = CounterResetHint::Gauge;
     histogram
 }
+
+#[cfg(test)]
+mod tests;

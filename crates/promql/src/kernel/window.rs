@@ -38,9 +38,9 @@ impl Points {
         }
         let mut next = columns.histograms.iter().peekable();
         let mut is_histogram = vec![false; self.values.len()];
-        for index in 0..self.values.len() {
+        for (index, is_histogram) in is_histogram.iter_mut().enumerate() {
             let Some((_, histogram)) = next.next_if(|(at, _)| *at as usize == index) else { continue };
-            is_histogram[index] = true;
+            *is_histogram = true;
             if !is_stale(histogram.sum) {
                 self.histograms.push((self.times[index], histogram.clone()));
             }

@@ -14,7 +14,7 @@ pub(super) fn milliseconds(span: &Span, steps: Steps, is_instant: bool) -> Resul
         Span::Fixed(ms) => Ok(*ms),
         Span::Computed(expr) => {
             let seconds = seconds(expr, steps, is_instant)?;
-            if !(seconds.abs() < SECONDS_MAX) {
+            if seconds.is_nan() || seconds.abs() >= SECONDS_MAX {
                 return Err(QueryError::execution("duration out of range"));
             }
             Ok((seconds * 1000.0) as i64)

@@ -2,6 +2,9 @@
 //!
 //! Dropping the metric name makes two series equal only when they had different names. A selector with
 //! `__name__="x"` has one name, and an aggregation usually has none. Without the check, series stream.
+//!
+//! The labels `__type__` and `__unit__` go together with the name. Series of one name that differ only in
+//! them are not told apart here: such a query is answered where upstream refuses it.
 
 use nave_model::label::METRIC_NAME;
 use nave_model::matcher::MatchOp;

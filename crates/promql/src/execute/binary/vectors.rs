@@ -55,7 +55,7 @@ pub(super) fn operator(
 #[derive(Default)]
 struct Group {
     members: Vec<(Series, Column)>,
-    /// Steps that have a result already; only kept for one-to-one.
+    /// Steps that were matched already, for one-to-one.
     matched: Vec<bool>,
 }
 
@@ -206,13 +206,11 @@ impl Operator for Vectors {
         column.reset(self.steps);
         let mut matched = std::mem::take(&mut self.groups[self.of[index]].matched);
         let one_to_one = self.matching.cardinality == Cardinality::OneToOne;
-        if one_to_one {
-            matched.resize(self.steps, false);
-        }
+        matched.resize(self.steps, false);
         let one = &self.groups[self.of[index]].members[member].1;
-        for step in 0..self.steps {
+        for (step, matched) in matched.iter_mut().enumerate() {
             let (Some(many), Some(one)) = (self.current.value(step), one.value(step)) else { continue };
-            if one_to_one && std::mem::replace(&mut matched[step], true) {
+            if one_to_one && std::mem::replace(matched, true) {
                 return Err(QueryError::execution(
                     "multiple matches for labels: many-to-one matching must be explicit (group_left/group_right)",
                 ));

@@ -29,8 +29,7 @@ pub(crate) fn difference(
 ) -> Option<Histogram> {
     let [first, second, ..] = histograms else { return None };
     let last = histograms[histograms.len() - 1];
-    let any_gauge = if counter { histograms.iter().any(|h| is_gauge(h)) } else { false };
-    if any_gauge {
+    if counter && histograms.iter().any(|histogram| is_gauge(histogram)) {
         remark(Remark::NotCounter);
     }
     // A reset right after the first sample makes its layout irrelevant.
@@ -70,7 +69,7 @@ pub(crate) fn last_difference(
     if counter && (is_gauge(previous) || is_gauge(last)) {
         remark(Remark::NotCounter);
     }
-    if !counter && !(is_gauge(previous) && is_gauge(last)) {
+    if !counter && (!is_gauge(previous) || !is_gauge(last)) {
         remark(Remark::NotGauge);
     }
     if counter && is_reset(last, previous) {

@@ -1,0 +1,209 @@
+//! Limits, queue, timeout, cancellation and panics.
+
+use std::ops::Range;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::FutureExt as _;
+use futures_util::future::BoxFuture;
+use nave_base::Shutdown;
+use nave_base::budget::Budget;
+use nave_base::clock::{FakeClock, SharedClock, SystemClock};
+use nave_base::metric::{Format, Registry};
+use nave_model::label::Labels;
+use nave_model::select::{Columns, Pages, Select, SelectError, Selected, Selection, Watermark};
+use nave_model::time::Timestamp;
+
+use super::{Engine, EngineOptions, QueryOptions};
+use crate::answer::Value;
+use crate::error::QueryError;
+use crate::testscript::MemoryStore;
+
+fn engine(options: EngineOptions) -> Engine {
+    Engine::new(options, SystemClock::shared(), &Registry::default())
+}
+
+fn store() -> Arc<MemoryStore> {
+    let store = MemoryStore::new();
+    for series in 0..50 {
+        let labels = Labels::from_pairs([("__name__", "m"), ("i", &format!("{series:02}"))]).unwrap();
+        for index in 0..100 {
+            store.append_float(&labels, Timestamp(index * 10_000), index as f64).unwrap();
+        }
+    }
+    Arc::new(store)
+}
+
+async fn range(engine: &Engine, query: &str) -> Result<crate::Answer, QueryError> {
+    let (start, end) = (Timestamp(0), Timestamp(990_000));
+    engine.range(store(), query, start, end, 10_000, QueryOptions::default()).await
+}
+
+#[tokio::test]
+async fn too_many_samples() {
+    let few = engine(EngineOptions { max_samples: 4_999, ..EngineOptions::default() });
+    let error = range(&few, "m").await.unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "query processing would load too many samples into memory in query execution"
+    );
+    assert_eq!(error.kind(), "execution");
+    let enough = engine(EngineOptions { max_samples: 5_000, ..EngineOptions::default() });
+    let stats = range(&enough, "m").await.unwrap().stats;
+    assert_eq!((stats.samples_total, stats.samples_peak, stats.series), (5_000, 5_000, 50));
+}
+
+#[tokio::test]
+async fn memory_is_bounded_and_given_back() {
+    let memory = Budget::new("queries", 60_000);
+    let engine = engine(EngineOptions { memory: memory.clone(), ..EngineOptions::default() });
+    let error = range(&engine, "m * 2").await.unwrap_err();
+    assert!(error.to_string().contains("--query.memory-limit"), "{error}");
+    let answer = range(&engine, "sum(m{i=\"01\"})").await.unwrap();
+    assert!(answer.stats.memory_peak > 0);
+    assert_eq!(memory.used(), 0);
+    let absurd = range(&engine, "max_over_time(m[200y:1ms])").await.unwrap_err();
+    assert!(absurd.to_string().contains("memory limit"), "{absurd}");
+}
+
+#[tokio::test]
+async fn panics_are_internal_errors() {
+    let engine = engine(EngineOptions::default());
+    let run = |query| engine.instant(Arc::new(Odd::Panics), query, Timestamp(0), QueryOptions::default());
+    let error = run("m").await.unwrap_err();
+    assert_eq!((error.kind(), error.to_string().as_str()), ("internal", "unexpected error: a bug"));
+    assert!(matches!(run("1 + 1").await.unwrap().value, Value::Scalar { value: 2.0, .. }));
+}
+
+#[tokio::test]
+async fn timeouts_and_the_queue() {
+    let clock = FakeClock::at(0);
+    let shared: SharedClock = clock.clone();
+    let options =
+        EngineOptions { max_concurrency: 1, timeout: Duration::from_secs(10), ..EngineOptions::default() };
+    let engine = Engine::new(options, shared, &Registry::default());
+    let slow: Arc<dyn Select> = Arc::new(Odd::Hangs);
+    let own = QueryOptions { timeout: Some(Duration::from_secs(5)), ..QueryOptions::default() };
+    let mut first = Box::pin(engine.instant(slow.clone(), "m", Timestamp(0), own));
+    assert!((&mut first).now_or_never().is_none());
+    let mut second = Box::pin(engine.instant(slow.clone(), "m", Timestamp(0), QueryOptions::default()));
+    assert!((&mut second).now_or_never().is_none());
+    clock.advance(Duration::from_secs(5));
+    assert_eq!(first.await.unwrap_err().to_string(), "query timed out in expression evaluation");
+    // The store still hangs in the first one's thread until it sees the cancellation; either way the
+    // second ends by its own deadline.
+    let canceled = QueryOptions::default();
+    canceled.cancel.cancel();
+    let third = engine.instant(slow, "m", Timestamp(0), canceled);
+    assert_eq!(third.await.unwrap_err().to_string(), "query was canceled in query queue");
+    clock.advance(Duration::from_secs(10));
+    let error = second.await.unwrap_err();
+    assert_eq!(error.kind(), "timeout");
+}
+
+#[tokio::test]
+async fn cancellation() {
+    let engine = engine(EngineOptions::default());
+    let cancel = Shutdown::new();
+    let options = QueryOptions { cancel: cancel.clone(), ..QueryOptions::default() };
+    let mut query = Box::pin(engine.instant(Arc::new(Odd::Hangs), "m", Timestamp(0), options));
+    assert!((&mut query).now_or_never().is_none());
+    cancel.cancel();
+    assert_eq!(query.await.unwrap_err().to_string(), "query was canceled in expression evaluation");
+}
+
+#[tokio::test]
+async fn limits_and_bad_requests() {
+    let engine = engine(EngineOptions::default());
+    let options = QueryOptions { limit: Some(3), ..QueryOptions::default() };
+    let answer = engine.instant(store(), "m", Timestamp(60_000), options).await.unwrap();
+    assert!(matches!(&answer.value, Value::Vector(samples) if samples.len() == 3));
+    assert_eq!(answer.warnings, ["results truncated due to limit"]);
+    let error = range(&engine, "m[5m]").await.unwrap_err();
+    assert_eq!(error.kind(), "bad_data");
+    let text = "invalid expression type \"range vector\" for range query, must be Scalar or instant Vector";
+    assert_eq!(error.to_string(), text);
+    let backwards = engine.range(store(), "m", Timestamp(1), Timestamp(0), 1, QueryOptions::default());
+    assert_eq!(backwards.await.unwrap_err().kind(), "bad_data");
+    assert_eq!(range(&engine, "info(m)").await.unwrap_err().kind(), "bad_data");
+}
+
+#[tokio::test]
+async fn metrics_are_registered() {
+    let registry = Registry::default();
+    let engine = Engine::new(EngineOptions::default(), SystemClock::shared(), &registry);
+    engine.instant(store(), "m", Timestamp(60_000), QueryOptions::default()).await.unwrap();
+    let page = registry.page(Format::Text);
+    for line in [
+        "prometheus_engine_queries 0",
+        "prometheus_engine_queries_concurrent_max 20",
+        "prometheus_engine_query_samples_total 50",
+        "prometheus_engine_query_duration_seconds_count{slice=\"inner_eval\"} 1",
+    ] {
+        assert!(page.lines().any(|known| known == line), "{line} in\n{page}");
+    }
+}
+
+#[tokio::test]
+async fn large_selections_come_back_in_order() {
+    let store = MemoryStore::new();
+    for series in 0..3000 {
+        let labels = Labels::from_pairs([("__name__", "m"), ("i", &format!("{series:04}"))]).unwrap();
+        store.append_float(&labels, Timestamp(0), f64::from(series)).unwrap();
+    }
+    let engine = engine(EngineOptions::default());
+    let (start, end) = (Timestamp(0), Timestamp(90_000));
+    let answer =
+        engine.range(Arc::new(store), "m", start, end, 10_000, QueryOptions::default()).await.unwrap();
+    let Value::Matrix(series) = answer.value else { panic!("a matrix") };
+    let values: Vec<f64> = series.iter().map(|series| series.columns.values[9]).collect();
+    assert_eq!(values, (0..3000).map(f64::from).collect::<Vec<_>>());
+}
+
+/// Stores that misbehave.
+enum Odd {
+    Panics,
+    /// Until it is canceled.
+    Hangs,
+}
+
+impl Select for Odd {
+    fn open(&self, selection: Selection) -> BoxFuture<'_, Result<Box<dyn Selected>, SelectError>> {
+        async move {
+            match self {
+                Self::Panics => Ok(Box::new(Panics) as Box<dyn Selected>),
+                Self::Hangs => {
+                    selection.cancel.cancelled().await;
+                    Err(SelectError::Cancelled)
+                }
+            }
+        }
+        .boxed()
+    }
+
+    fn watermark(&self) -> Watermark {
+        Watermark { epoch: 0, settled: Timestamp::MIN }
+    }
+}
+
+struct Panics;
+
+impl Selected for Panics {
+    fn len(&self) -> usize {
+        1
+    }
+
+    fn labels(&self, _: usize) -> Labels {
+        Labels::empty()
+    }
+
+    fn fetch(&self, _: Range<usize>) -> BoxFuture<'_, Result<Box<dyn Pages>, SelectError>> {
+        std::future::ready(Ok(Box::new(Self) as Box<dyn Pages>)).boxed()
+    }
+}
+
+impl Pages for Panics {
+    fn decode(&self, _: usize, _: &mut Columns) -> Result<(), SelectError> {
+        panic!("a bug")
+    }
+}
