@@ -24,8 +24,6 @@ pub(crate) struct Metrics {
     pub(crate) cache_shrinks: Counter,
     pub(crate) append_failures: Counter,
     pub(crate) rejected: Counter,
-    pub(crate) metadata_entries: Family<Gauge>,
-    pub(crate) metadata_bytes: Family<Gauge>,
 }
 
 const POOL: &[&str] = &["scrape_job"];
@@ -94,16 +92,12 @@ impl Metrics {
                 "nave_scrape_rejected_samples_total",
                 "Samples of scrapes that the storage refused, for whatever reason.",
             ),
-            metadata_entries: gauges("metadata_cache_entries", "Metric families whose metadata is kept."),
-            metadata_bytes: gauges("metadata_cache_bytes", "Bytes of metadata that are kept."),
         }
     }
 
     /// Forgets the pool's own label values.
     pub(crate) fn remove_pool(&self, job: &str) {
-        let gauges =
-            [&self.pool_targets, &self.pool_target_limit, &self.metadata_entries, &self.metadata_bytes];
-        gauges.into_iter().for_each(|family| family.remove(&[job]));
+        [&self.pool_targets, &self.pool_target_limit].into_iter().for_each(|family| family.remove(&[job]));
         [&self.pool_syncs, &self.sync_failed].into_iter().for_each(|family| family.remove(&[job]));
         self.sync_length.remove(&[job]);
     }

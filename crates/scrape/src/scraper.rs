@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use nave_base::Shutdown;
 use nave_base::clock::SharedClock;
-use nave_base::metric::Registry;
+use nave_base::metric::{Kind, Page, Registry};
 use nave_discovery::Discovery;
 use nave_http::client::Client;
 use nave_model::append::{Append, Principal};
@@ -62,7 +62,7 @@ pub struct Builtin {
 pub struct Scraper {
     env: Arc<Env>,
     discovery_metrics: nave_discovery::Metrics,
-    pools: Mutex<BTreeMap<String, Pool>>,
+    pools: Arc<Mutex<BTreeMap<String, Pool>>>,
 }
 
 impl std::fmt::Debug for Scraper {
@@ -86,11 +86,10 @@ impl Scraper {
             live: Live::default(),
             shutdown: Shutdown::new(),
         };
-        Self {
-            env: Arc::new(env),
-            discovery_metrics: nave_discovery::Metrics::new(&options.registry, "scrape"),
-            pools: Mutex::default(),
-        }
+        let pools = Arc::default();
+        collect_metadata_size(&options.registry, &pools);
+        let discovery_metrics = nave_discovery::Metrics::new(&options.registry, "scrape");
+        Self { env: Arc::new(env), discovery_metrics, pools }
     }
 
     /// Makes what is scraped equal to `configs` (with their defaults applied) and `builtins`. Targets that stay as
@@ -220,21 +219,15 @@ impl Scraper {
     #[must_use]
     pub fn metadata(&self) -> Vec<TargetMetadata> {
         let mut all = Vec::new();
-        for (name, pool) in &*self.pools.lock() {
-            let (mut entries, mut bytes) = (0, 0);
+        for pool in self.pools.lock().values() {
             for target in pool.shared.active() {
-                let families = target.families.lock();
-                let (more_entries, more_bytes) = families.size();
-                (entries, bytes) = (entries + more_entries, bytes + more_bytes);
-                let told = families.all().into_iter();
+                let told = target.families.lock().all().into_iter();
                 all.extend(told.map(|(family, metadata)| TargetMetadata {
                     target: target.labels.clone(),
                     family,
                     metadata,
                 }));
             }
-            self.env.metrics.metadata_entries.with(&[name]).set(entries as f64);
-            self.env.metrics.metadata_bytes.with(&[name]).set(bytes as f64);
         }
         all
     }
@@ -250,4 +243,31 @@ impl Scraper {
             let _ = task.await;
         }
     }
+}
+
+/// Counts the metadata that is kept, when somebody looks.
+fn collect_metadata_size(registry: &Registry, pools: &Arc<Mutex<BTreeMap<String, Pool>>>) {
+    let by_pool = |pick: fn((usize, usize)) -> usize| {
+        let pools = Arc::downgrade(pools);
+        move |page: &mut Page<'_>| {
+            let Some(pools) = pools.upgrade() else { return };
+            for (name, pool) in &*pools.lock() {
+                let sizes =
+                    pool.shared.active().into_iter().map(|target| pick(target.families.lock().size()));
+                page.sample(&[("scrape_job", name)], sizes.sum::<usize>() as f64);
+            }
+        }
+    };
+    registry.collect(
+        "prometheus_target_metadata_cache_entries",
+        "Metric families whose metadata is kept.",
+        Kind::Gauge,
+        by_pool(|(entries, _)| entries),
+    );
+    registry.collect(
+        "prometheus_target_metadata_cache_bytes",
+        "Bytes of metadata that are kept.",
+        Kind::Gauge,
+        by_pool(|(_, bytes)| bytes),
+    );
 }

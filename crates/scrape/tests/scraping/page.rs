@@ -34,6 +34,15 @@ async fn a_page_is_stored_with_its_report() {
     assert_eq!(target.global_url(&external, Some(1)).host_str(), Some("nave.example"));
     let metadata = world.scraper.metadata();
     assert_eq!((&*metadata[0].family, &*metadata[0].metadata.help), ("a", "Counts."));
+    let metrics = world.metrics();
+    for line in [
+        "prometheus_target_metadata_cache_entries{scrape_job=\"j\"} 1\n",
+        "prometheus_target_scrape_pool_targets{scrape_job=\"j\"} 1\n",
+        "prometheus_target_interval_length_seconds{interval=\"10s\",quantile=\"0.5\"} 10\n",
+        "prometheus_target_scrape_pools_total 1\n",
+    ] {
+        assert!(metrics.contains(line), "{line} in {metrics}");
+    }
 }
 
 #[tokio::test]
