@@ -2,6 +2,9 @@
 //!
 //! The "one" side is held; the other side, which may be many, goes by series by series. Whether a match
 //! is unique is a question per step, so that series which follow each other in time do not collide.
+//!
+//! `fill` puts a number in place of a series that is missing at a step: such a stand-in has the labels of
+//! the match group and takes part only where no series of its side does.
 
 use std::collections::BTreeMap;
 
@@ -9,6 +12,7 @@ use nave_base::budget::Charge;
 use nave_model::label::Labels;
 use nave_model::sample::Value;
 
+use super::keeps_name;
 use super::element::{Outcome, Remark, element};
 use crate::ast::{Cardinality, Matching, Position};
 use crate::error::QueryError;
@@ -26,15 +30,16 @@ pub(super) fn operator(
     steps: Steps,
     context: &Context,
 ) -> Result<BoxOperator> {
-    if matching.fill_left.is_some() || matching.fill_right.is_some() {
-        return Err(QueryError::not_built("modifier fill"));
-    }
     let swapped = matching.cardinality == Cardinality::OneToMany;
     let (many, one) = if swapped { (rhs, lhs) } else { (lhs, rhs) };
+    // Upstream swaps the sides of group_right, but not what fills them: fill_left always is the many side.
+    let (fill_many, fill_one) = (matching.fill_left, matching.fill_right);
     Ok(Box::new(Vectors {
         many,
         one,
         swapped,
+        fill_many,
+        fill_one,
         binary: binary.clone(),
         matching: matching.clone(),
         pos,
@@ -57,6 +62,24 @@ struct Group {
     members: Vec<(Series, Column)>,
     /// Steps that were matched already, for one-to-one.
     matched: Vec<bool>,
+    /// Steps at which the many side has a series; only kept to fill it.
+    many_seen: Vec<bool>,
+}
+
+impl Group {
+    fn has_one_at(&self, step: usize) -> bool {
+        self.members.iter().any(|(_, column)| column.is_present(step))
+    }
+}
+
+/// What an output series is made of: a series of the many side and a member of its group on the one side.
+#[derive(Clone, Copy)]
+enum Pair {
+    Both { many: usize, member: usize },
+    /// The one side is filled.
+    Many(usize),
+    /// The many side is filled.
+    One { group: usize, member: usize },
 }
 
 struct Vectors {
@@ -64,6 +87,8 @@ struct Vectors {
     one: BoxOperator,
     /// The many side is the right one.
     swapped: bool,
+    fill_many: Option<f64>,
+    fill_one: Option<f64>,
     binary: Binary,
     matching: Matching,
     pos: Position,
@@ -75,8 +100,8 @@ struct Vectors {
     /// How many series of the many side were read; `current` is the last of them.
     read: usize,
     current: Column,
-    /// Per output series: series of the many side, member of its group.
-    outputs: Vec<(usize, usize)>,
+    /// The output series.
+    outputs: Vec<Pair>,
     at: usize,
     /// Steps at which the one side is not unique, with the error.
     duplicates: BTreeMap<usize, String>,
@@ -125,6 +150,13 @@ impl Vectors {
             self.many.next(&mut self.current)?;
             self.read += 1;
             let current = &self.current;
+            if self.fill_many.is_some() {
+                let seen = &mut self.groups[self.of[self.read - 1]].many_seen;
+                seen.resize(self.steps, false);
+                for (step, seen) in seen.iter_mut().enumerate() {
+                    *seen |= current.is_present(step);
+                }
+            }
             if let Some((_, text)) = self.duplicates.iter().find(|(step, _)| current.is_present(**step)) {
                 return Err(QueryError::execution(text.clone()));
             }
@@ -157,7 +189,7 @@ impl Vectors {
 
     fn result(&self, many: &Series, one: &Series) -> Series {
         let mut labels = many.labels.to_builder();
-        if !self.binary.op.is_comparison() {
+        if !keeps_name(self.binary.op) {
             labels.retain(|name, _| !is_metadata(name));
         }
         if self.matching.cardinality == Cardinality::OneToOne {
@@ -190,7 +222,20 @@ impl Operator for Vectors {
         for (index, (series, group)) in many.iter().zip(&self.of).enumerate() {
             for (member, (one, _)) in self.groups[*group].members.iter().enumerate() {
                 output.push(self.result(series, one));
-                self.outputs.push((index, member));
+                self.outputs.push(Pair::Both { many: index, member });
+            }
+            if self.fill_one.is_some() {
+                output.push(self.result(series, &self.stand_in(series)));
+                self.outputs.push(Pair::Many(index));
+            }
+        }
+        if self.fill_many.is_some() {
+            self.hold_many_seen()?;
+            for (group, held) in self.groups.iter().enumerate() {
+                for (member, (one, _)) in held.members.iter().enumerate() {
+                    output.push(self.result(&self.stand_in(one), one));
+                    self.outputs.push(Pair::One { group, member });
+                }
             }
         }
         if self.outputs.is_empty() && !many.is_empty() && !self.duplicates.is_empty() {
@@ -200,16 +245,51 @@ impl Operator for Vectors {
     }
 
     fn next(&mut self, column: &mut Column) -> Result<()> {
-        let (index, member) = self.outputs[self.at];
+        let pair = self.outputs[self.at];
         self.at += 1;
-        self.read_many_side(index)?;
         column.reset(self.steps);
+        match pair {
+            Pair::Both { many, member } => self.match_up(many, Some(member), column)?,
+            Pair::Many(many) => self.match_up(many, None, column)?,
+            Pair::One { group, member } => self.fill_many_side(group, member, column)?,
+        }
+        if self.at == self.outputs.len() && !self.of.is_empty() {
+            self.read_many_side(self.of.len() - 1)?;
+        }
+        Ok(())
+    }
+}
+
+impl Vectors {
+    /// Takes the bytes of `many_seen` from the budget.
+    fn hold_many_seen(&mut self) -> Result<()> {
+        let bytes = self.groups.len().saturating_mul(self.steps);
+        match &mut self.charge {
+            Some(charge) => charge.grow(bytes)?,
+            None => self.charge = Some(self.context.charge(bytes)?),
+        }
+        Ok(())
+    }
+
+    /// A series in place of the one that `series` should have met.
+    fn stand_in(&self, series: &Series) -> Series {
+        Series { labels: match_labels(&series.labels, &self.matching), drop_name: false }
+    }
+
+    /// Series `index` of the many side with a member of its group, or with what fills the one side.
+    fn match_up(&mut self, index: usize, member: Option<usize>, column: &mut Column) -> Result<()> {
+        self.read_many_side(index)?;
         let mut matched = std::mem::take(&mut self.groups[self.of[index]].matched);
         let one_to_one = self.matching.cardinality == Cardinality::OneToOne;
         matched.resize(self.steps, false);
-        let one = &self.groups[self.of[index]].members[member].1;
+        let group = &self.groups[self.of[index]];
         for (step, matched) in matched.iter_mut().enumerate() {
-            let (Some(many), Some(one)) = (self.current.value(step), one.value(step)) else { continue };
+            let one = match member {
+                Some(member) => group.members[member].1.value(step),
+                None if group.has_one_at(step) => None,
+                None => self.fill_one.map(Value::Float),
+            };
+            let (Some(many), Some(one)) = (self.current.value(step), one) else { continue };
             if one_to_one && std::mem::replace(matched, true) {
                 return Err(QueryError::execution(
                     "multiple matches for labels: many-to-one matching must be explicit (group_left/group_right)",
@@ -220,8 +300,22 @@ impl Operator for Vectors {
             }
         }
         self.groups[self.of[index]].matched = matched;
-        if self.at == self.outputs.len() {
+        Ok(())
+    }
+
+    /// A member of the one side where its group has no series on the many side.
+    fn fill_many_side(&mut self, group: usize, member: usize, column: &mut Column) -> Result<()> {
+        if !self.of.is_empty() {
             self.read_many_side(self.of.len() - 1)?;
+        }
+        let Some(many) = self.fill_many.map(Value::Float) else { return Ok(()) };
+        let group = &self.groups[group];
+        let unseen = |step: &usize| !group.many_seen.get(*step).copied().unwrap_or(false);
+        for step in (0..self.steps).filter(unseen) {
+            let Some(one) = group.members[member].1.value(step) else { continue };
+            if let Some(value) = self.value(&many, &one) {
+                column.set_value(step, value);
+            }
         }
         Ok(())
     }
