@@ -98,12 +98,13 @@ impl Error {
     }
 }
 
+const UNKNOWN_AUTHORITY: &str = "failed to verify certificate: certificate signed by unknown authority";
+
 fn tls_text(error: &rustls::Error, host: &str) -> String {
     use rustls::CertificateError as C;
     match error {
-        rustls::Error::InvalidCertificate(C::UnknownIssuer) => {
-            "failed to verify certificate: certificate signed by unknown authority".to_owned()
-        }
+        rustls::Error::InvalidCertificate(C::UnknownIssuer) => UNKNOWN_AUTHORITY.to_owned(),
+        error if super::tls::is_authority(error) => UNKNOWN_AUTHORITY.to_owned(),
         rustls::Error::InvalidCertificate(C::NotValidForName | C::NotValidForNameContext { .. }) => {
             format!("failed to verify certificate: certificate is not valid for {host}")
         }

@@ -181,3 +181,59 @@ fn missing_tls_files_are_named() {
     let error = Client::new(&settings, "test").unwrap_err().to_string();
     assert!(error.contains("unable to read file /nonexistent/ca.pem"), "{error}");
 }
+
+const TESTDATA: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/testdata");
+
+/// A server with a self-signed certificate for `nave.test`; answers one request per connection.
+fn tls_server() -> Url {
+    use rustls::pki_types::pem::PemObject;
+    use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+    use std::io::{Read, Write};
+
+    let chain = vec![CertificateDer::from_pem_file(format!("{TESTDATA}/self-signed.pem")).unwrap()];
+    let key = PrivateKeyDer::from_pem_file(format!("{TESTDATA}/self-signed.key")).unwrap();
+    let provider = std::sync::Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let config = rustls::ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(chain, key)
+        .unwrap();
+    let config = std::sync::Arc::new(config);
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let connection = rustls::ServerConnection::new(config.clone()).unwrap();
+            let mut stream = rustls::StreamOwned::new(connection, stream.unwrap());
+            // A client that trusts nobody ends the handshake.
+            if stream.read(&mut [0; 1024]).is_ok() {
+                let _ = stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok");
+            }
+        }
+    });
+    Url::parse(&format!("https://{address}/")).unwrap()
+}
+
+#[tokio::test]
+async fn servers_are_trusted_as_configured() {
+    let url = tls_server();
+    let unknown = "certificate signed by unknown authority";
+    for (tls, expect) in [
+        ("{insecure_skip_verify: true}", Ok(())),
+        ("{insecure_skip_verify: true, max_version: TLS12}", Ok(())),
+        ("{ca_file: self-signed.pem, server_name: nave.test}", Ok(())),
+        ("{ca_file: self-signed.pem, server_name: other.test}", Err("certificate is not valid for")),
+        ("{ca_file: self-signed.pem}", Err("certificate is not valid for 127.0.0.1")),
+        ("{ca_file: other.pem, server_name: nave.test}", Err(unknown)),
+    ] {
+        let mut settings: Settings = serde_saphyr::from_str(&format!("{{tls_config: {tls}}}")).unwrap();
+        settings.resolve_paths(std::path::Path::new(TESTDATA));
+        let client = Client::new(&settings, "test").unwrap();
+        match (client.send(Request::get(url.clone(), TIMEOUT)).await, expect) {
+            (Ok(response), Ok(())) => assert_eq!(&response.bytes(10).await.unwrap()[..], b"ok", "{tls}"),
+            (Err(error), Err(text)) => assert!(error.to_string().contains(text), "{tls}: {error}"),
+            (got, expect) => panic!("{tls}: {got:?}, expected {expect:?}"),
+        }
+    }
+}
