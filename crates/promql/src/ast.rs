@@ -431,6 +431,12 @@ impl BinaryOp {
         matches!(self, Equal | NotEqual | Less | LessEqual | Greater | GreaterEqual)
     }
 
+    /// `</` and `>/`.
+    #[must_use]
+    pub fn is_trim(self) -> bool {
+        matches!(self, Self::TrimUpper | Self::TrimLower)
+    }
+
     /// `and`, `or`, `unless`.
     #[must_use]
     pub fn is_set(self) -> bool {

@@ -17,6 +17,11 @@ pub(crate) fn scalar_binary(op: BinaryOp, a: f64, b: f64) -> Option<f64> {
     element::arithmetic(op, a, b).or_else(|| element::compare(op, a, b).map(f64::from))
 }
 
+/// Whether results are values of the left side, and so of its metric.
+pub(crate) fn keeps_name(op: BinaryOp) -> bool {
+    op.is_comparison() || op.is_set() || op.is_trim()
+}
+
 /// The operator of `binary`.
 pub(super) fn operator(node: &Node, binary: &Binary, steps: Steps, context: &Context) -> Result<BoxOperator> {
     let op = binary.op;
@@ -88,7 +93,7 @@ impl WithScalar {
 impl Operator for WithScalar {
     fn series(&mut self) -> Result<Vec<Series>> {
         let series = self.input.series()?;
-        if self.op.is_comparison() && !self.return_bool {
+        if keeps_name(self.op) && !self.return_bool {
             return Ok(series);
         }
         Ok(series.into_iter().map(|series| self.context.without_name(series)).collect())

@@ -42,7 +42,7 @@ use crate::ast::{AggregateOp, Edge};
 use crate::error::QueryError;
 use crate::plan::{Kind, Node, Steps};
 
-pub(crate) use binary::scalar_binary;
+pub(crate) use binary::{keeps_name, scalar_binary};
 pub(crate) use call::is_elementwise;
 pub(crate) use collect::{Collected, collect};
 pub(crate) use column::{Column, bytes as column_bytes};

@@ -1,13 +1,15 @@
 //! Native histograms: buckets with their bounds, sums and differences, resets, quantiles and moments.
 //!
 //! Counts are floats here. Results have no empty buckets. Files: [`bucket`] (indexes, bounds, spans),
-//! [`combine`] (add, subtract), [`figure`] (what one histogram says), [`rate`] (over a window).
+//! [`combine`] (add, subtract), [`figure`] (what one histogram says), [`rate`] (over a window), [`total`]
+//! (of many), [`trim`] (cut at a value).
 
 mod bucket;
 mod combine;
 mod figure;
 mod rate;
 mod total;
+mod trim;
 
 use nave_model::histogram::{CounterResetHint, Histogram};
 
@@ -18,6 +20,7 @@ pub(crate) use combine::{add, is_reset, subtract};
 pub(crate) use figure::{average, fraction, has_nan_observations, quantile, text, variance};
 pub(crate) use rate::{Remark, difference, last_difference};
 pub(crate) use total::Total;
+pub(crate) use trim::trimmed;
 
 /// All counts and the sum through `scale`.
 pub(crate) fn scaled(histogram: &Histogram, scale: impl Fn(f64) -> f64) -> Histogram {

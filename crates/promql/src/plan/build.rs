@@ -11,7 +11,7 @@ use nave_model::time::TimeRange;
 
 use crate::ast::{self, At, Expr, ExprKind, Position, Span, ValueType};
 use crate::error::QueryError;
-use crate::execute::{is_elementwise, range_kernel, refuses_edge};
+use crate::execute::{keeps_name, is_elementwise, range_kernel, refuses_edge};
 use crate::function::FunctionId;
 
 use super::duration::{milliseconds, positive};
@@ -228,7 +228,7 @@ impl PlanBuilder {
         if vectors && !binary.op.is_set() || binary.op == ast::BinaryOp::Or {
             return Ok(dedupe(node, false));
         }
-        let drops_name = !binary.op.is_comparison() && !binary.op.is_set() || binary.return_bool;
+        let drops_name = !keeps_name(binary.op) || binary.return_bool;
         Ok(if drops_name { self.named(node) } else { node })
     }
 }

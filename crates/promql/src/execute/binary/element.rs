@@ -60,6 +60,10 @@ pub(super) fn element(op: BinaryOp, left: &Value, right: &Value) -> Outcome {
         (Value::Histogram(h), Value::Float(divisor)) if op == BinaryOp::Div => {
             Outcome::Value(signed(histogram::divided(h, *divisor), *divisor))
         }
+        (Value::Histogram(h), Value::Float(at)) if op.is_trim() => {
+            let above = op == BinaryOp::TrimLower;
+            Outcome::Value(Value::Histogram(Arc::new(histogram::trimmed(h, *at, above))))
+        }
         (Value::Histogram(a), Value::Histogram(b)) => histograms(op, a, b, left, right),
         _ => incompatible(op, left, right),
     }

@@ -76,7 +76,7 @@ pub(crate) fn quantile(q: f64, histogram: &Histogram) -> f64 {
 }
 
 /// The zero bucket of a histogram that has buckets on one side only.
-fn one_sided(histogram: &Histogram, zero: Bucket) -> Bucket {
+pub(super) fn one_sided(histogram: &Histogram, zero: Bucket) -> Bucket {
     match (histogram.negative_buckets.is_empty(), histogram.positive_buckets.is_empty()) {
         (true, false) => Bucket { lower: 0.0, ..zero },
         (false, true) => Bucket { upper: 0.0, ..zero },
@@ -137,7 +137,7 @@ fn rank_of(value: f64, histogram: &Histogram, buckets: &[Bucket]) -> Option<f64>
 }
 
 /// How much of `bucket` lies below `value`.
-fn share(value: f64, bucket: Bucket, linear: bool) -> f64 {
+pub(super) fn share(value: f64, bucket: Bucket, linear: bool) -> f64 {
     let Bucket { lower, upper, .. } = bucket;
     if linear {
         // Nothing is known of where observations lie in a bucket without an end.
