@@ -1,3 +1,69 @@
-//! The one binary: config, flags, wiring.
+//! The one binary: reads the command line and hands over to what was asked for.
 
-fn main() {}
+use std::process::ExitCode;
+
+use anyhow::{Context, Result};
+
+mod check;
+mod config;
+mod demo;
+mod exporter;
+mod flag;
+mod log;
+mod process;
+mod server;
+mod signal;
+mod tee;
+mod yaml;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    match run() {
+        Ok(code) => code,
+        Err(error) => {
+            // The chain of causes is what the operator needs; a backtrace is not.
+            complain(&format!("nave: {error:#}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run() -> Result<ExitCode> {
+    let meant = flag::parse(std::env::args())?;
+    if rustls::crypto::aws_lc_rs::default_provider().install_default().is_err() {
+        anyhow::bail!("a TLS provider is installed already; this is a bug");
+    }
+    if std::env::var_os(demo::DIE_WITH_PARENT).is_some() {
+        rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::TERM))
+            .context("cannot tie this process to its parent")?;
+    }
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .context("cannot start the runtime")?;
+    runtime.block_on(dispatch(meant))
+}
+
+async fn dispatch(meant: flag::Meant) -> Result<ExitCode> {
+    match meant {
+        flag::Meant::Server(mode, flags) => server::run(mode, *flags).await?,
+        flag::Meant::Command(flag::Command::Exporter { kind: flag::Exporter::Node(flags) }) => {
+            exporter::node(flags).await?;
+        }
+        flag::Meant::Command(flag::Command::Demo(flags)) => demo::run(flags).await?,
+        flag::Meant::Command(flag::Command::Check { kind: flag::Check::Config { files, agent } }) => {
+            return check::config(&files, agent);
+        }
+        flag::Meant::Command(flag::Command::Hub(_) | flag::Command::Agent(_)) => {
+            unreachable!("flag::parse turns these into Meant::Server")
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+#[allow(clippy::print_stderr, reason = "errors before and after the logger's life")]
+fn complain(line: &str) {
+    eprintln!("{line}");
+}

@@ -1,0 +1,130 @@
+//! The hub: store, engine, receiver, and the same scraping and pushing as an agent.
+
+use std::sync::Arc;
+
+use anyhow::{Context, Result};
+use nave_base::budget::Budget;
+use nave_model::append::Append;
+use nave_model::duration::PromDuration;
+use nave_promql::{Engine, EngineOptions, ParseOptions};
+use nave_remote::{Metrics, receive};
+use nave_tsdb::Tsdb;
+
+use super::Process;
+use super::part::{Hub, Parts, builtins, scraper};
+use super::push::Push;
+use super::target::Targets;
+use crate::config::{Config, Retention};
+use crate::flag::Server as Flags;
+use crate::tee::Tee;
+
+/// Upstream's retention when neither time nor size is given.
+const RETENTION: PromDuration = PromDuration::from_secs(15 * 24 * 3600);
+/// The hub's own queue lies here below the store's folder.
+const QUEUE_DIR: &str = "remote";
+
+/// Rebuilds the store and sets up the rest; nothing runs before the first configuration is applied.
+pub(super) async fn start(process: &Process, config: &Config) -> Result<Parts> {
+    let store = open_store(process, config).await?;
+    process.status.set_store(store.clone());
+    tokio::spawn({
+        let (store, shutdown) = (store.clone(), process.shutdown.clone());
+        async move { store.keep(shutdown).await }
+    });
+    let metrics = Metrics::register(&process.registry);
+    let tee = Arc::new(Tee::new(store.clone()));
+    let scraper = scraper(process, tee.clone());
+    let metadata = Arc::new(Targets(scraper.clone()));
+    let push =
+        Push::open(process, process.flags.tsdb_path.join(QUEUE_DIR), metrics.clone(), metadata).await?;
+    tee.forward_to(push.clone());
+    let queries = Budget::new("queries", memory_for_queries());
+    let receiver = receive::router(
+        receiver_options(&process.flags),
+        tee as Arc<dyn Append>,
+        Arc::new(receive::Anonymous),
+        process.clock.clone(),
+        &metrics,
+        &process.registry,
+    );
+    let engine = engine(process, queries.clone());
+    let builtins = builtins(process, config.global.scrape_interval)?;
+    Ok(Parts { scraper, push, builtins, queries, hub: Some(Hub { store, engine, receiver }) })
+}
+
+async fn open_store(process: &Process, config: &Config) -> Result<Arc<Tsdb>> {
+    let flags = &process.flags;
+    let (time, size) = retention(flags, config);
+    let mut options = nave_tsdb::Options::new(&flags.tsdb_path);
+    options.retention_ms = time.map(|time| i64::try_from(time.as_ms()).unwrap_or(i64::MAX));
+    options.retention_bytes = size;
+    if flags.series_max > 0 {
+        options.series_max = usize::try_from(flags.series_max).unwrap_or(usize::MAX);
+    }
+    let (clock, registry) = (process.clock.clone(), process.registry.clone());
+    let open = move || Tsdb::open(options, super::disk(), clock, &registry);
+    let store = tokio::task::spawn_blocking(open).await?;
+    Ok(Arc::new(store.with_context(|| format!("cannot open the store in {}", flags.tsdb_path.display()))?))
+}
+
+/// Time and bytes to keep: the configuration before the flags, upstream's default when nothing is said.
+fn retention(flags: &Flags, config: &Config) -> (Option<PromDuration>, Option<u64>) {
+    let none = Retention::default();
+    let tsdb = config.storage.as_ref().and_then(|storage| storage.tsdb.as_ref());
+    let file = tsdb.and_then(|tsdb| tsdb.retention.as_ref()).unwrap_or(&none);
+    let time = file.time.or(flags.retention_time).filter(|time| !time.is_zero());
+    let size = file.size.or(flags.retention_size).map(|size| size.0).filter(|size| *size > 0);
+    if time.is_none() && size.is_none() { (Some(RETENTION), None) } else { (time, size) }
+}
+
+/// As `runtimeinfo` shows it: `15d`, `45GiB`, or both.
+pub(super) fn retention_text(flags: &Flags, config: &Config) -> String {
+    let (time, size) = retention(flags, config);
+    let size = size.map(|bytes| nave_scrape::config::ByteSize(bytes).to_string());
+    let parts: Vec<_> = time.map(|time| time.to_string()).into_iter().chain(size).collect();
+    parts.join(" or ")
+}
+
+fn receiver_options(flags: &Flags) -> receive::Options {
+    receive::Options {
+        enabled: flags.enable_receiver,
+        body_bytes_max: flags.write_bytes_max,
+        decompressed_bytes_max: flags.write_decompressed_bytes_max,
+        concurrent_requests_max: flags.write_concurrency_max,
+        read_timeout: flags.read_timeout.into(),
+        ..receive::Options::default()
+    }
+}
+
+fn engine(process: &Process, memory: Budget) -> Engine {
+    let flags = &process.flags;
+    let mut parse = ParseOptions::default();
+    for feature in &flags.features {
+        // Features of other parts are no business of the parser.
+        let _ = parse.enable(feature);
+    }
+    let options = EngineOptions {
+        lookback: flags.lookback_delta.into(),
+        timeout: flags.query_timeout.into(),
+        max_samples: flags.query_samples_max,
+        max_concurrency: flags.query_concurrency_max,
+        memory,
+        query_memory_bytes_max: usize::try_from(flags.query_memory_max.0).unwrap_or(usize::MAX),
+        default_step_ms: process.status.default_step(),
+        parse,
+        delayed_name_removal: flags.has_feature("promql-delayed-name-removal"),
+    };
+    Engine::new(options, process.clock.clone(), &process.registry)
+}
+
+/// Half of the machine's memory, or of what a cgroup allows.
+fn memory_for_queries() -> usize {
+    const FALLBACK: u64 = 4 << 30;
+    let info = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
+    let total = info.lines().find_map(|line| line.strip_prefix("MemTotal:"));
+    let total = total.and_then(|rest| rest.trim().trim_end_matches(" kB").parse::<u64>().ok());
+    let cgroup = std::fs::read_to_string("/sys/fs/cgroup/memory.max").ok();
+    let cgroup = cgroup.and_then(|text| text.trim().parse::<u64>().ok()).unwrap_or(u64::MAX);
+    let bytes = total.map_or(FALLBACK, |kib| kib << 10).min(cgroup) / 2;
+    usize::try_from(bytes).unwrap_or(usize::MAX)
+}

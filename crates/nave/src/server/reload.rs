@@ -1,0 +1,127 @@
+//! Reloading: by SIGHUP, `/-/reload` or a changed file. Whole or not at all.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use anyhow::{Context, Result};
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use nave_api::view::Lifecycle;
+use nave_scrape::{Builtin, Scraper};
+use tokio::sync::Mutex;
+
+use super::Process;
+use super::part::Parts;
+use super::push::Push;
+use crate::config::Config;
+use crate::signal;
+
+/// Applies configurations to the running parts, one at a time.
+pub(crate) struct Reloader {
+    process: Process,
+    scraper: Arc<Scraper>,
+    push: Arc<Push>,
+    builtins: Vec<Builtin>,
+    current: Mutex<Config>,
+}
+
+impl Reloader {
+    /// Applies the first configuration.
+    pub(super) async fn start(process: Process, parts: &Parts, config: Config) -> Result<Arc<Self>> {
+        let reloader = Self {
+            process,
+            scraper: parts.scraper.clone(),
+            push: parts.push.clone(),
+            builtins: parts.builtins.clone(),
+            current: Mutex::new(config.clone()),
+        };
+        reloader.apply(&config).await?;
+        Ok(Arc::new(reloader))
+    }
+
+    /// Reloads on SIGHUP and, with `--config.auto-reload`, on changed files. Runs until dropped.
+    pub(super) async fn run(self: Arc<Self>) -> Result<()> {
+        let mut hangups = signal::hangups()?;
+        let mut seen = self.file_times().await;
+        loop {
+            let changed = if self.process.flags.auto_reload {
+                self.process.clock.sleep(self.process.flags.auto_reload_interval.into()).boxed()
+            } else {
+                std::future::pending().boxed()
+            };
+            tokio::select! {
+                _ = hangups.recv() => {}
+                () = changed => {
+                    let now = self.file_times().await;
+                    if now == seen {
+                        continue;
+                    }
+                    seen = now;
+                }
+            }
+            // The error was logged, and the metric says so too.
+            let _ = self.reload_now().await;
+        }
+    }
+
+    async fn file_times(&self) -> BTreeMap<PathBuf, Option<SystemTime>> {
+        let files = self.current.lock().await.watched_files(&self.process.flags.config_file);
+        let time = |path: &PathBuf| std::fs::metadata(path).and_then(|meta| meta.modified()).ok();
+        files.into_iter().map(|path| (path.clone(), time(&path))).collect()
+    }
+
+    async fn reload_now(&self) -> Result<()> {
+        let mut current = self.current.lock().await;
+        let file = &self.process.flags.config_file;
+        let outcome = match Config::load(file, self.process.mode) {
+            Ok(config) => self.replace(&mut current, config).await,
+            Err(error) => Err(error),
+        };
+        match &outcome {
+            Ok(()) => tracing::info!(file = %file.display(), "completed loading of the configuration file"),
+            Err(error) => {
+                self.process.status.note_reload(None);
+                tracing::error!(file = %file.display(), error = format!("{error:#}"), "error reloading the configuration; the running one stays");
+            }
+        }
+        outcome
+    }
+
+    /// On an error the parts that already changed go back to `current`.
+    async fn replace(&self, current: &mut Config, config: Config) -> Result<()> {
+        if let Err(error) = self.apply(&config).await {
+            self.apply(current).await.context("cannot go back to the running configuration")?;
+            return Err(error);
+        }
+        self.process.status.note_reload(Some(&config));
+        *current = config;
+        Ok(())
+    }
+
+    async fn apply(&self, config: &Config) -> Result<()> {
+        self.process.status.set_default_step(config.global.evaluation_interval.as_ms());
+        self.push.apply(config).await?;
+        self.scraper.reload(&config.scrape_configs, &self.builtins)?;
+        Ok(())
+    }
+}
+
+impl Lifecycle for Reloader {
+    fn ready(&self) -> Result<(), String> {
+        if self.process.status.is_ready() { Ok(()) } else { Err("starting".to_owned()) }
+    }
+
+    fn reload(&self) -> BoxFuture<'_, Result<(), String>> {
+        async { self.reload_now().await.map_err(|error| format!("{error:#}")) }.boxed()
+    }
+
+    fn quit(&self) {
+        self.process.shutdown.cancel();
+    }
+
+    fn enabled(&self) -> bool {
+        self.process.flags.enable_lifecycle
+    }
+}

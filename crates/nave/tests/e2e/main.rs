@@ -1,0 +1,9 @@
+//! End to end, with real processes: the binary under test against itself and against the real programs
+//! of the ecosystem.
+#![allow(clippy::print_stderr, reason = "a skipped test and a measured figure are said loudly")]
+
+mod compliance;
+mod durability;
+mod harness;
+mod hub;
+mod peers;
