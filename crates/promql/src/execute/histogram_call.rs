@@ -184,7 +184,9 @@ impl OfHistograms {
                 let value = histogram::quantile(q[step], native);
                 if has_nan {
                     let result = if value.is_nan() { "NaN" } else { "skewed higher" };
-                    info(format!("input to histogram_quantile has NaN observations, result is {result}{suffix}"));
+                    info(format!(
+                        "input to histogram_quantile has NaN observations, result is {result}{suffix}"
+                    ));
                 }
                 value
             }

@@ -24,9 +24,11 @@ pub(super) fn range_histogram(step: &mut Step<'_>, window: &Window<'_>) -> Resul
     let decided = |value: Option<Value>| Ok(Some(Decided(value)));
     let float = |value: f64| Ok(Some(Decided(Some(Value::Float(value)))));
     match step.function {
-        F::Changes => float(transitions(window, |a, b| !histogram::same(a, b), |a, b| {
-            a != b && !(a.is_nan() && b.is_nan())
-        })),
+        F::Changes => float(transitions(
+            window,
+            |a, b| !histogram::same(a, b),
+            |a, b| a != b && !(a.is_nan() && b.is_nan()),
+        )),
         F::Resets => float(transitions(window, |a, b| histogram::is_reset(b, a), |a, b| b < a)),
         F::Irate | F::Idelta => decided(instant(step, window)),
         F::Rate | F::Increase | F::Delta | F::SumOverTime | F::AvgOverTime if window.is_mixed() => {
@@ -35,9 +37,17 @@ pub(super) fn range_histogram(step: &mut Step<'_>, window: &Window<'_>) -> Resul
         }
         F::Rate | F::Increase | F::Delta => decided(extrapolated(step, window)),
         F::SumOverTime | F::AvgOverTime => decided(sum(step, window)),
-        F::Deriv | F::PredictLinear | F::DoubleExponentialSmoothing | F::MinOverTime | F::MaxOverTime
-        | F::TsOfMinOverTime | F::TsOfMaxOverTime | F::StddevOverTime | F::StdvarOverTime
-        | F::QuantileOverTime | F::MadOverTime => {
+        F::Deriv
+        | F::PredictLinear
+        | F::DoubleExponentialSmoothing
+        | F::MinOverTime
+        | F::MaxOverTime
+        | F::TsOfMinOverTime
+        | F::TsOfMaxOverTime
+        | F::StddevOverTime
+        | F::StdvarOverTime
+        | F::QuantileOverTime
+        | F::MadOverTime => {
             if window.is_mixed() {
                 info_ignored(step);
             }

@@ -76,7 +76,8 @@ fn computed(inner: &Subquery, time: i64, context: &Context) -> Result<(Vec<Serie
         points.take(&mut columns);
         let samples = merged(&points, start, end);
         if !samples.is_empty() {
-            let labels = if series.drop_name { super::without_metadata(&series.labels) } else { series.labels };
+            let labels =
+                if series.drop_name { super::without_metadata(&series.labels) } else { series.labels };
             found.push(Series { labels, columns: samples });
         }
     }

@@ -11,7 +11,7 @@ use nave_model::time::TimeRange;
 
 use crate::ast::{self, At, Expr, ExprKind, Position, Span, ValueType};
 use crate::error::QueryError;
-use crate::execute::{keeps_name, is_elementwise, range_kernel, refuses_edge};
+use crate::execute::{is_elementwise, keeps_name, range_kernel, refuses_edge};
 use crate::function::FunctionId;
 
 use super::duration::{milliseconds, positive};
@@ -88,7 +88,9 @@ impl PlanBuilder {
     }
 
     fn source(self, selector: &ast::Selector, range_ms: Option<i64>) -> Result<Source, QueryError> {
-        if let Some(error) = selector.edge.and_then(|edge| refuses_edge(edge, self.function, range_ms.is_some())) {
+        if let Some(error) =
+            selector.edge.and_then(|edge| refuses_edge(edge, self.function, range_ms.is_some()))
+        {
             return Err(error);
         }
         Ok(Source {

@@ -31,9 +31,12 @@ fn plain(query: &str) -> Node {
 
 fn store() -> Arc<MemoryStore> {
     let store = MemoryStore::new();
-    for (name, job, instance, slope) in
-        [("a_total", "x", "1", 2.0), ("a_total", "x", "2", 3.5), ("a_total", "y", "1", -1.0), ("b", "x", "1", 0.5)]
-    {
+    for (name, job, instance, slope) in [
+        ("a_total", "x", "1", 2.0),
+        ("a_total", "x", "2", 3.5),
+        ("a_total", "y", "1", -1.0),
+        ("b", "x", "1", 0.5),
+    ] {
         let labels = Labels::from_pairs([("__name__", name), ("job", job), ("instance", instance)]).unwrap();
         for index in (0..80).filter(|index| index % 7 != 3) {
             let value = slope * f64::from(index) + f64::from(index % 5);

@@ -44,7 +44,9 @@ fn substitute(query: &str) -> String {
             tail.split_once('}').unwrap_or((tail, ""))
         } else if let Some(tail) = rest.strip_prefix("[[") {
             tail.split_once("]]").unwrap_or((tail, ""))
-        } else if rest.starts_with('$') && rest[1..].starts_with(|c: char| c.is_ascii_alphabetic() || c == '_') {
+        } else if rest.starts_with('$')
+            && rest[1..].starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
+        {
             let end = rest[1..].find(|c| !is_word(c)).map_or(rest.len(), |end| end + 1);
             (&rest[1..end], &rest[end..])
         } else {

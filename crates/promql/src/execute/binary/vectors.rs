@@ -12,8 +12,8 @@ use nave_base::budget::Charge;
 use nave_model::label::Labels;
 use nave_model::sample::Value;
 
-use super::keeps_name;
 use super::element::{Outcome, Remark, element};
+use super::keeps_name;
 use crate::ast::{Cardinality, Matching, Position};
 use crate::error::QueryError;
 use crate::execute::matching::{Signatures, signature};
@@ -75,11 +75,17 @@ impl Group {
 /// What an output series is made of: a series of the many side and a member of its group on the one side.
 #[derive(Clone, Copy)]
 enum Pair {
-    Both { many: usize, member: usize },
+    Both {
+        many: usize,
+        member: usize,
+    },
     /// The one side is filled.
     Many(usize),
     /// The many side is filled.
-    One { group: usize, member: usize },
+    One {
+        group: usize,
+        member: usize,
+    },
 }
 
 struct Vectors {

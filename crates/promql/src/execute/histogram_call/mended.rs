@@ -52,4 +52,5 @@ impl MendedSteps {
 }
 
 /// The page that upstream's info names.
-const MONOTONICITY: &str = "https://prometheus.io/docs/prometheus/latest/querying/functions/#histogram_quantile";
+const MONOTONICITY: &str =
+    "https://prometheus.io/docs/prometheus/latest/querying/functions/#histogram_quantile";

@@ -56,7 +56,9 @@ pub(super) fn exponential_bound(index: i32, schema: i32) -> f64 {
     }
     // Whole powers are exact; only the rest goes through the transcendental function.
     let whole = exponent.floor();
-    (exponent - whole).exp2() * 2_f64.powi((whole / 2.0) as i32) * 2_f64.powi(whole as i32 - (whole / 2.0) as i32)
+    (exponent - whole).exp2()
+        * 2_f64.powi((whole / 2.0) as i32)
+        * 2_f64.powi(whole as i32 - (whole / 2.0) as i32)
 }
 
 /// The upper bound of positive bucket `index`.
@@ -73,7 +75,9 @@ fn lower_bound(histogram: &Histogram, index: i32) -> f64 {
         return exponential_bound(index - 1, histogram.schema);
     }
     let below = index.checked_sub(1).and_then(|below| usize::try_from(below).ok());
-    below.map_or(f64::NEG_INFINITY, |below| histogram.custom_bounds.get(below).copied().unwrap_or(f64::INFINITY))
+    below.map_or(f64::NEG_INFINITY, |below| {
+        histogram.custom_bounds.get(below).copied().unwrap_or(f64::INFINITY)
+    })
 }
 
 /// The positive buckets, ascending.

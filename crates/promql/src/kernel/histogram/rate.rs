@@ -2,9 +2,9 @@
 
 use nave_model::histogram::{CounterResetHint, Histogram};
 
+use super::as_gauge;
 use super::bucket::is_custom;
 use super::combine::{Incompatible, add, is_reset, subtract};
-use super::as_gauge;
 
 /// What upstream remarks on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -12,7 +12,9 @@ pub(crate) enum Remark {
     NotCounter,
     NotGauge,
     /// Custom bounds were reconciled in an addition or a subtraction.
-    Reconciled { subtraction: bool },
+    Reconciled {
+        subtraction: bool,
+    },
     /// Exponential and custom layouts; there is no result.
     MixedSchemas,
 }

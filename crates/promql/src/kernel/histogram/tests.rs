@@ -24,7 +24,11 @@ fn histogram(schema: i32, offset: i32, positive: &[f64]) -> Histogram {
 
 fn custom(bounds: &[f64], counts: &[f64]) -> Histogram {
     let zero_threshold = 0.0;
-    Histogram { zero_threshold, custom_bounds: bounds.to_vec(), ..histogram(CUSTOM_BUCKETS_SCHEMA, 0, counts) }
+    Histogram {
+        zero_threshold,
+        custom_bounds: bounds.to_vec(),
+        ..histogram(CUSTOM_BUCKETS_SCHEMA, 0, counts)
+    }
 }
 
 fn plain(value: f64) -> String {
@@ -41,7 +45,8 @@ fn sums_take_the_coarser_schema() {
 
 #[test]
 fn differences_leave_no_empty_buckets() {
-    let difference = subtract(&histogram(0, 0, &[1.0, 5.0, 7.0]), &histogram(0, 0, &[1.0, 2.0, 7.0])).unwrap();
+    let difference =
+        subtract(&histogram(0, 0, &[1.0, 5.0, 7.0]), &histogram(0, 0, &[1.0, 2.0, 7.0])).unwrap();
     assert_eq!(text(&difference.histogram, plain), "{count:3, sum:3, (1,2]:3}");
 }
 
@@ -57,7 +62,8 @@ fn zero_buckets_are_widened() {
 
 #[test]
 fn custom_bounds_are_reconciled() {
-    let sum = add(&custom(&[1.0, 2.0, 5.0], &[1.0, 2.0, 3.0, 4.0]), &custom(&[2.0, 5.0], &[1.0, 1.0, 1.0])).unwrap();
+    let sum = add(&custom(&[1.0, 2.0, 5.0], &[1.0, 2.0, 3.0, 4.0]), &custom(&[2.0, 5.0], &[1.0, 1.0, 1.0]))
+        .unwrap();
     assert!(sum.bounds_reconciled);
     assert_eq!(sum.histogram.custom_bounds, [2.0, 5.0]);
     assert_eq!(sum.histogram.positive_buckets, [4.0, 4.0, 5.0]);

@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use nave_model::histogram::{CounterResetHint, Histogram};
 
 use super::bucket::{Pairs, spans};
-use super::combine::{Incompatible, aligned, combined_hint, negative_pairs, positive_pairs, widen_to, widen_zero_buckets};
+use super::combine::{
+    Incompatible, aligned, combined_hint, negative_pairs, positive_pairs, widen_to, widen_zero_buckets,
+};
 use super::{is_custom, scaled};
 use crate::kernel::sum::Sum;
 
@@ -90,13 +92,20 @@ impl Total {
 
 fn overflows(histogram: &Histogram) -> bool {
     let buckets = histogram.positive_buckets.iter().chain(&histogram.negative_buckets);
-    [histogram.zero_count, histogram.count, histogram.sum].iter().chain(buckets).any(|value| value.is_infinite())
+    [histogram.zero_count, histogram.count, histogram.sum]
+        .iter()
+        .chain(buckets)
+        .any(|value| value.is_infinite())
 }
 
 type SumAndRest = (Histogram, Histogram);
 
 /// `sum + histogram` with compensation, and whether bounds had to be reconciled.
-fn plus(sum: &Histogram, rest: &Histogram, histogram: &Histogram) -> Result<(SumAndRest, bool), Incompatible> {
+fn plus(
+    sum: &Histogram,
+    rest: &Histogram,
+    histogram: &Histogram,
+) -> Result<(SumAndRest, bool), Incompatible> {
     let (mut sum, mut new, reconciled) = aligned(sum, histogram)?;
     let (mut rest, _, _) = aligned(rest, histogram)?;
     if !is_custom(&sum) {

@@ -35,7 +35,11 @@ pub(crate) fn trimmed(histogram: &Histogram, value: f64, above: bool) -> Histogr
     result
 }
 
-fn kept_pairs(histogram: &Histogram, negative: bool, keep: &mut impl FnMut(Bucket) -> f64) -> Vec<(i32, f64)> {
+fn kept_pairs(
+    histogram: &Histogram,
+    negative: bool,
+    keep: &mut impl FnMut(Bucket) -> f64,
+) -> Vec<(i32, f64)> {
     let (indexes, buckets): (_, Vec<Bucket>) = if negative {
         let indexes = pairs(&histogram.negative_spans, &histogram.negative_buckets);
         (indexes, super::bucket::negative(histogram).collect())
