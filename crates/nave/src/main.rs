@@ -8,6 +8,7 @@ mod check;
 mod config;
 mod demo;
 mod exporter;
+mod fatal;
 mod flag;
 mod log;
 mod process;

@@ -30,7 +30,7 @@ use self::reload::Reloader;
 use self::status::Status;
 use crate::config::Config;
 use crate::flag::{Mode, Server as Flags};
-use crate::{log, process, signal};
+use crate::{fatal, log, process, signal};
 
 /// The Prometheus release whose behaviour this is, with Nave's own version as build metadata.
 pub(crate) const VERSION: &str = concat!("3.14.0+nave.", env!("CARGO_PKG_VERSION"));
@@ -49,6 +49,7 @@ pub(crate) struct Process {
 /// Runs until SIGINT, SIGTERM or `/-/quit`.
 pub(crate) async fn run(mode: Mode, flags: Flags) -> Result<()> {
     log::install(flags.log.level, flags.log.format)?;
+    fatal::install();
     warn_of_features(&flags);
     let config = load(mode, &flags)?;
     let process = Process::new(mode, flags, &config);

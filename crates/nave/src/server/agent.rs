@@ -13,16 +13,17 @@ use super::part::{Parts, builtins, scraper};
 use super::push::Push;
 use super::target::Targets;
 use crate::config::Config;
+use crate::fatal::OrDie;
 
 /// Opens the queue and sets up scraping; nothing runs before the first configuration is applied.
 pub(super) async fn start(process: &Process, config: &Config) -> Result<Parts> {
     // The scraper appends to the queue, and the queue's senders ask the scraper for metadata.
-    let queue = Arc::new(Later(OnceLock::new()));
+    let queue = Arc::new(OrDie(Later(OnceLock::new())));
     let scraper = scraper(process, queue.clone());
     let metrics = Metrics::register(&process.registry);
     let metadata = Arc::new(Targets(scraper.clone()));
     let push = Push::open(process, process.flags.agent_path.clone(), metrics, metadata).await?;
-    assert!(queue.0.set(push.queue()).is_ok(), "the queue is opened once");
+    assert!(queue.0.0.set(push.queue()).is_ok(), "the queue is opened once");
     let builtins = builtins(process, config.global.scrape_interval)?;
     Ok(Parts { scraper, push, builtins, queries: Budget::new("queries", 0), hub: None })
 }

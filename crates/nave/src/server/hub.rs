@@ -15,6 +15,7 @@ use super::part::{Hub, Parts, builtins, scraper};
 use super::push::Push;
 use super::target::Targets;
 use crate::config::{Config, Retention};
+use crate::fatal::OrDie;
 use crate::flag::Server as Flags;
 use crate::tee::Tee;
 
@@ -32,12 +33,12 @@ pub(super) async fn start(process: &Process, config: &Config) -> Result<Parts> {
         async move { store.keep(shutdown).await }
     });
     let metrics = Metrics::register(&process.registry);
-    let tee = Arc::new(Tee::new(store.clone()));
+    let tee = Arc::new(OrDie(Tee::new(store.clone())));
     let scraper = scraper(process, tee.clone());
     let metadata = Arc::new(Targets(scraper.clone()));
     let push =
         Push::open(process, process.flags.tsdb_path.join(QUEUE_DIR), metrics.clone(), metadata).await?;
-    tee.forward_to(push.clone());
+    tee.0.forward_to(push.clone());
     let queries = Budget::new("queries", memory_for_queries());
     let receiver = receive::router(
         receiver_options(&process.flags),
@@ -117,14 +118,18 @@ fn engine(process: &Process, memory: Budget) -> Engine {
     Engine::new(options, process.clock.clone(), &process.registry)
 }
 
-/// Half of the machine's memory, or of what a cgroup allows.
+/// Queries together may take half of the memory there is.
 fn memory_for_queries() -> usize {
+    usize::try_from(machine_memory() / 2).unwrap_or(usize::MAX)
+}
+
+/// Bytes of memory that this process may use: the machine's, or what its cgroup allows.
+pub(super) fn machine_memory() -> u64 {
     const FALLBACK: u64 = 4 << 30;
     let info = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
     let total = info.lines().find_map(|line| line.strip_prefix("MemTotal:"));
     let total = total.and_then(|rest| rest.trim().trim_end_matches(" kB").parse::<u64>().ok());
     let cgroup = std::fs::read_to_string("/sys/fs/cgroup/memory.max").ok();
     let cgroup = cgroup.and_then(|text| text.trim().parse::<u64>().ok()).unwrap_or(u64::MAX);
-    let bytes = total.map_or(FALLBACK, |kib| kib << 10).min(cgroup) / 2;
-    usize::try_from(bytes).unwrap_or(usize::MAX)
+    total.map_or(FALLBACK, |kib| kib << 10).min(cgroup)
 }

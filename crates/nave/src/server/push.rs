@@ -70,9 +70,6 @@ impl Push {
     pub(super) async fn apply(&self, config: &Config) -> Result<()> {
         let mut senders = self.senders.lock().await;
         let external_labels = config.external_labels();
-        let names: Vec<_> = config.remote_write.iter().map(RemoteWriteConfig::remote_name).collect();
-        self.queue.set_endpoints(&names);
-        self.active.store(!names.is_empty(), Ordering::Relaxed);
         let mut kept = Vec::new();
         for endpoint in senders.drain(..) {
             if config.remote_write.contains(&endpoint.config) && endpoint.external_labels == external_labels {
@@ -82,6 +79,10 @@ impl Push {
             }
         }
         *senders = kept;
+        // After the old ones have written their positions down, before new ones read theirs.
+        let names: Vec<_> = config.remote_write.iter().map(RemoteWriteConfig::remote_name).collect();
+        self.queue.set_endpoints(&names);
+        self.active.store(!names.is_empty(), Ordering::Relaxed);
         for wanted in &config.remote_write {
             if !senders.iter().any(|endpoint| endpoint.config == *wanted) {
                 senders.push(self.start(wanted, &external_labels)?);

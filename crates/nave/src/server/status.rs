@@ -29,6 +29,7 @@ pub(crate) struct Status {
     store: OnceLock<Arc<Tsdb>>,
     retention: String,
     default_step_ms: Arc<AtomicI64>,
+    memory_limit: u64,
     last_reload_successful: Gauge,
     last_reload_success_timestamp: Gauge,
     ready_gauge: Gauge,
@@ -54,6 +55,7 @@ impl Status {
             store: OnceLock::new(),
             retention: super::hub::retention_text(flags, config),
             default_step_ms: Arc::new(AtomicI64::new(60_000)),
+            memory_limit: super::hub::machine_memory(),
             last_reload_successful: registry.gauge(
                 "prometheus_config_last_reload_successful",
                 "Whether the last configuration reload attempt was successful.",
@@ -138,7 +140,7 @@ impl StatusView for Status {
             corruption_count: self.store.get().map_or(0, |store| store.replayed().damages.len() as u64),
             task_count: metrics.num_alive_tasks() as u64,
             worker_count: metrics.num_workers() as u64,
-            memory_limit: 0,
+            memory_limit: self.memory_limit,
             storage_retention: self.retention.clone(),
         }
     }
