@@ -3,6 +3,7 @@
 use super::sort::By;
 use super::{BoxOperator, Column, Context, Operator, Result, Series, label, scalar, sort};
 use super::{histogram_call, operator as operator_of};
+use crate::ast::Position;
 use crate::error::QueryError;
 use crate::function::FunctionId;
 use crate::kernel::date::Date;
@@ -46,7 +47,7 @@ pub(crate) fn is_elementwise(function: FunctionId) -> bool {
 pub(super) fn operator(
     node: &Node,
     function: FunctionId,
-    args: &[Node],
+    (args, positions): (&[Node], &[Position]),
     steps: Steps,
     context: &Context,
 ) -> Result<BoxOperator> {
@@ -98,13 +99,13 @@ pub(super) fn operator(
             let by = By::of(function, names(&args[1..]))?;
             sort::operator(arg(0)?, by, node.pos, steps, context)
         }
-        F::HistogramQuantile => histogram_call::quantile(number(0)?, args, arg(1)?, steps, context),
+        F::HistogramQuantile => histogram_call::quantile(number(0)?, positions, arg(1)?, steps, context),
         F::HistogramQuantiles => {
             let qs = (2..args.len()).map(number).collect::<Result<Vec<_>>>()?;
-            histogram_call::quantiles(qs, args, arg(0)?, steps, context)?
+            histogram_call::quantiles(qs, (args, positions), arg(0)?, steps, context)?
         }
         F::HistogramFraction => {
-            histogram_call::fraction((number(0)?, number(1)?), args, arg(2)?, steps, context)
+            histogram_call::fraction((number(0)?, number(1)?), positions, arg(2)?, steps, context)
         }
         _ => return Err(QueryError::not_built(&format!("function {function:?}"))),
     })

@@ -23,20 +23,20 @@ use mended::MendedSteps;
 /// `histogram_quantile(q, v)`.
 pub(super) fn quantile(
     q: Vec<f64>,
-    args: &[Node],
+    positions: &[Position],
     input: BoxOperator,
     steps: Steps,
     context: &Context,
 ) -> BoxOperator {
-    super::quantile::warn_outside(args[0].pos, &q, context);
+    super::quantile::warn_outside(positions[0], &q, context);
     let figures = vec![Figure { label: None, what: What::Quantile(q) }];
-    operator(figures, args[1].pos, input, steps, context)
+    operator(figures, positions[1], input, steps, context)
 }
 
 /// `histogram_quantiles(v, label, q ...)`, with the values of each `q` per step.
 pub(super) fn quantiles(
     qs: Vec<Vec<f64>>,
-    args: &[Node],
+    (args, positions): (&[Node], &[Position]),
     input: BoxOperator,
     steps: Steps,
     context: &Context,
@@ -48,25 +48,25 @@ pub(super) fn quantiles(
     let Some(name) = name else {
         return Err(QueryError::execution("invalid label name in histogram_quantiles()"));
     };
-    let figure = |(q, arg): (Vec<f64>, &Node)| {
-        super::quantile::warn_outside(arg.pos, &q, context);
+    let figure = |(q, pos): (Vec<f64>, &Position)| {
+        super::quantile::warn_outside(*pos, &q, context);
         let value = super::note::open_metrics(q.first().copied().unwrap_or(f64::NAN));
         Figure { label: Some((name.clone(), value)), what: What::Quantile(q) }
     };
-    let figures = qs.into_iter().zip(&args[2..]).map(figure).collect();
-    Ok(operator(figures, args[0].pos, input, steps, context))
+    let figures = qs.into_iter().zip(&positions[2..]).map(figure).collect();
+    Ok(operator(figures, positions[0], input, steps, context))
 }
 
 /// `histogram_fraction(lower, upper, v)`.
 pub(super) fn fraction(
     bounds: (Vec<f64>, Vec<f64>),
-    args: &[Node],
+    positions: &[Position],
     input: BoxOperator,
     steps: Steps,
     context: &Context,
 ) -> BoxOperator {
     let figures = vec![Figure { label: None, what: What::Fraction(bounds.0, bounds.1) }];
-    operator(figures, args[2].pos, input, steps, context)
+    operator(figures, positions[2], input, steps, context)
 }
 
 fn operator(

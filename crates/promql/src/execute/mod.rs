@@ -94,7 +94,7 @@ pub(crate) fn operator(node: &Node, steps: Steps, context: &Context) -> Result<B
         Kind::Timestamps(source) => scan::instant(source, steps, context, true),
         Kind::Raw(_) => return Err(QueryError::Internal("range vector outside of a function".into())),
         Kind::Range(call) => range::operator(call, steps, context)?,
-        Kind::Call { function, args } => call::operator(node, *function, args, steps, context)?,
+        Kind::Call { function, args, positions } => call::operator(node, *function, (args, positions), steps, context)?,
         Kind::Absent { input, labels } => absent::operator(inner(input)?, labels, steps),
         Kind::Aggregate(aggregate) => aggregate_operator(aggregate, steps, context)?,
         Kind::Binary(node_binary) => binary::operator(node, node_binary, steps, context)?,

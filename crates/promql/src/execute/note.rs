@@ -92,7 +92,7 @@ pub(crate) fn quoted_bytes(bytes: &[u8]) -> String {
 /// A number as Go's `%g`: shortest, with an exponent when it is very small or large.
 pub(crate) fn number(value: f64) -> String {
     let exponent = if value == 0.0 { 0 } else { value.abs().log10().floor() as i32 };
-    if value.is_finite() && !(-4..21).contains(&exponent) {
+    if value.is_finite() && !(-4..6).contains(&exponent) {
         return exponential(value);
     }
     plain_number(value)

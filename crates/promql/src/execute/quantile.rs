@@ -3,6 +3,7 @@
 use nave_base::budget::Charge;
 
 use super::grouping::{Groups, group};
+use super::note::Notes;
 use super::{BoxOperator, Column, Context, Operator, Result, Series};
 use crate::ast::Position;
 use crate::error::QueryError;
@@ -20,7 +21,7 @@ pub(super) fn operator(
     let Some(param) = &aggregate.param else {
         return Err(QueryError::Internal("quantile without its parameter".into()));
     };
-    warn_outside(param.pos, &q, context);
+    warn_extremes(param.pos, &q, context);
     Ok(Box::new(Quantile {
         input,
         aggregate: aggregate.clone(),
@@ -36,10 +37,24 @@ pub(super) fn operator(
 
 /// Notes every step's `q` that is not between 0 and 1.
 pub(super) fn warn_outside(pos: Position, q: &[f64], context: &Context) {
-    for q in q.iter().filter(|q| !(0.0..=1.0).contains(*q)) {
-        let text = format!("quantile value should be between 0 and 1, got {}", super::note::number(*q));
-        context.note(|notes| notes.warn(pos, text));
+    context.note(|notes| q.iter().for_each(|q| warn_one(pos, *q, notes)));
+}
+
+/// Notes `q` when it is not between 0 and 1.
+pub(super) fn warn_one(pos: Position, q: f64, notes: &mut Notes) {
+    if !(0.0..=1.0).contains(&q) {
+        let text = format!("quantile value should be between 0 and 1, got {}", super::note::number(q));
+        notes.warn(pos, text);
     }
+}
+
+/// The aggregation notes NaN, the greatest and the smallest only.
+fn warn_extremes(pos: Position, q: &[f64], context: &Context) {
+    let nan = q.iter().copied().find(|q| q.is_nan());
+    let greatest = q.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    let smallest = q.iter().copied().fold(f64::INFINITY, f64::min);
+    let extremes = nan.into_iter().chain([greatest, smallest].into_iter().filter(|_| q.iter().any(|q| !q.is_nan())));
+    context.note(|notes| extremes.for_each(|q| warn_one(pos, q, notes)));
 }
 
 struct Quantile {

@@ -18,7 +18,6 @@ use crate::plan::{RangeCall, RangeInput, Shift, Steps};
 pub(super) fn operator(call: &RangeCall, steps: Steps, context: &Context) -> Result<BoxOperator> {
     let params = call.params.iter().map(|param| scalar::values(operator_of(param, steps, context)?));
     let params = params.collect::<Result<Vec<_>>>()?;
-    warn_quantile(call, &params, context);
     let (shift, range_ms, reach) = match &call.input {
         RangeInput::Source(source) => {
             let reach = source.edge.map(|edge| Reach { edge, lookback_ms: source.lookback_ms });
@@ -30,6 +29,7 @@ pub(super) fn operator(call: &RangeCall, steps: Steps, context: &Context) -> Res
         function: call.function,
         name: call.name,
         pos: call.input_pos,
+        param_pos: call.params.first().map_or(call.input_pos, |param| param.pos),
         steps,
         shift,
         range_ms,
@@ -42,17 +42,13 @@ pub(super) fn operator(call: &RangeCall, steps: Steps, context: &Context) -> Res
     })
 }
 
-fn warn_quantile(call: &RangeCall, params: &[Vec<f64>], context: &Context) {
-    if call.function == FunctionId::QuantileOverTime {
-        super::quantile::warn_outside(call.params[0].pos, &params[0], context);
-    }
-}
-
 /// A function applied to one window per step.
 pub(super) struct Windows {
     function: FunctionId,
     name: &'static str,
     pos: Position,
+    /// Where the first scalar argument stands.
+    param_pos: Position,
     pub(super) steps: Steps,
     shift: Shift,
     range_ms: i64,
@@ -128,6 +124,7 @@ impl Evaluate for Windows {
                 params: &params,
                 metric: series.labels.metric_name(),
                 pos: self.pos,
+                param_pos: self.param_pos,
                 buffer: &mut scratch.buffer,
                 notes: &mut scratch.notes,
             };

@@ -6,6 +6,7 @@
 use nave_model::sample::Value;
 
 use super::Result;
+use super::quantile::warn_one;
 use super::note::{Notes, quoted};
 use crate::ast::Position;
 use crate::error::QueryError;
@@ -59,6 +60,8 @@ pub(super) struct Step<'a> {
     pub(super) metric: &'a str,
     /// Where the range vector stands.
     pub(super) pos: Position,
+    /// Where the first scalar argument stands.
+    pub(super) param_pos: Position,
     pub(super) buffer: &'a mut Vec<f64>,
     pub(super) notes: &'a mut Notes,
 }
@@ -136,6 +139,7 @@ fn floats(step: &mut Step<'_>, window: &Window<'_>) -> Result<Option<f64>> {
         F::StdvarOverTime => Some(over_time::variance(values)),
         F::StddevOverTime => Some(over_time::variance(values).sqrt()),
         F::QuantileOverTime => {
+            warn_one(step.param_pos, step.params[0], step.notes);
             step.buffer.clear();
             step.buffer.extend_from_slice(values);
             Some(quantile::quantile(step.params[0], step.buffer))

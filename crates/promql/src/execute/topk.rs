@@ -11,6 +11,7 @@ use nave_base::budget::Charge;
 use nave_model::sample::Value;
 
 use super::grouping::group;
+use super::note::number;
 use super::{BoxOperator, Column, Context, Operator, Result, Series};
 use crate::ast::AggregateOp;
 use crate::error::QueryError;
@@ -36,10 +37,10 @@ fn limit(k: f64) -> Result<usize> {
         return Err(QueryError::execution("Parameter value is NaN"));
     }
     if k >= i64::MAX as f64 {
-        return Err(QueryError::execution(format!("Scalar value {k} overflows int64")));
+        return Err(QueryError::execution(format!("Scalar value {} overflows int64", number(k))));
     }
     if k <= i64::MIN as f64 {
-        return Err(QueryError::execution(format!("Scalar value {k} underflows int64")));
+        return Err(QueryError::execution(format!("Scalar value {} underflows int64", number(k))));
     }
     Ok(usize::try_from(k as i64).unwrap_or(0))
 }

@@ -16,10 +16,13 @@ pub(crate) struct Date {
 }
 
 impl Date {
-    /// The date of `seconds` since 1970; fractions are cut off, NaN is 1970.
+    /// The date of `seconds` since 1970; fractions are cut off. What does not fit 64 bits, and NaN, is what
+    /// upstream's platform makes of it: 2^63 seconds.
     pub(crate) fn at(seconds: f64) -> Self {
-        let seconds = seconds as i64;
-        let (days, rest) = (seconds.div_euclid(86_400), seconds.rem_euclid(86_400));
+        let fits = seconds >= i64::MIN as f64 && seconds < i64::MAX as f64;
+        let seconds = if fits { i128::from(seconds as i64) } else { 1 << 63 };
+        let days = i64::try_from(seconds.div_euclid(86_400)).unwrap_or(i64::MAX);
+        let rest = i64::try_from(seconds.rem_euclid(86_400)).unwrap_or(0);
         let (year, month, day) = civil(days);
         Self { year, month, day, hour: rest / 3600, minute: rest % 3600 / 60, days }
     }
@@ -84,6 +87,7 @@ mod tests {
         check(0.0, (1970, 1, 1, 0, 0), 4, 1, 31);
         check(1_456_790_399.0, (2016, 2, 29, 23, 59), 1, 60, 29);
         check(-1.0, (1969, 12, 31, 23, 59), 3, 365, 31);
+        check(f64::NAN, (292_277_026_596, 12, 4, 15, 30), 0, 339, 31);
         check(4_102_444_800.0, (2100, 1, 1, 0, 0), 5, 1, 31);
     }
 }

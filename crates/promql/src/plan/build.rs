@@ -170,7 +170,8 @@ impl PlanBuilder {
             return Err(QueryError::not_built(&format!("function {}()", function.name)));
         }
         let args = call.args.iter().map(|arg| inside.node(arg, steps)).collect::<Result<_, _>>()?;
-        let node = make(Kind::Call { function: function.id, args });
+        let positions = call.args.iter().map(|arg| arg.pos).collect();
+        let node = make(Kind::Call { function: function.id, args, positions });
         Ok(match function.id {
             F::LabelReplace | F::LabelJoin => dedupe(node, false),
             F::Sort | F::SortDesc | F::SortByLabel | F::SortByLabelDesc | F::Vector | F::Scalar => node,
@@ -191,7 +192,11 @@ impl PlanBuilder {
         let (mut input, mut params) = (None, Vec::new());
         for arg in &call.args {
             if arg.value_type() == ValueType::Matrix {
-                input = Some((self.range_input(arg, steps)?, arg.pos));
+                let input_now = self.range_input(arg, steps)?;
+                // Upstream puts remarks on a subquery's samples at the start of the query.
+                let at_start = matches!(input_now, RangeInput::Subquery(_));
+                let pos = if at_start { Position::default() } else { arg.pos };
+                input = Some((input_now, pos));
             } else {
                 params.push(self.node(arg, steps)?);
             }

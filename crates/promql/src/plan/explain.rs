@@ -25,7 +25,7 @@ fn write_node(text: &mut String, node: &Node, depth: usize, steps: Steps) {
         Kind::Timestamps(source) => drop(writeln!(text, "timestamps {}", source_text(source))),
         Kind::Raw(input) => write_range(text, "samples", input, below),
         Kind::Range(call) => write_call(text, call, below, steps),
-        Kind::Call { function, args } => {
+        Kind::Call { function, args, .. } => {
             let _ = writeln!(text, "call {function:?}");
             args.iter().for_each(|arg| write_node(text, arg, below, steps));
         }

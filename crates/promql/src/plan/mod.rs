@@ -54,7 +54,12 @@ pub(crate) enum Kind {
     /// The samples themselves; only as the whole query.
     Raw(RangeInput),
     /// Any other function.
-    Call { function: FunctionId, args: Vec<Node> },
+    Call {
+        function: FunctionId,
+        args: Vec<Node>,
+        /// Where the arguments stand, with their parentheses.
+        positions: Vec<Position>,
+    },
     /// 1 where the input has no sample.
     Absent { input: Box<Node>, labels: Labels },
     /// An aggregation.

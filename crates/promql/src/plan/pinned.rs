@@ -42,7 +42,7 @@ fn has_one_name(node: &Node) -> bool {
     match &node.kind {
         Kind::Scan(source) | Kind::Timestamps(source) => is_pinned(source),
         Kind::Range(call) => range_has_one_name(call),
-        Kind::Call { function, args } => !changes_labels(*function) && args.iter().all(has_one_name),
+        Kind::Call { function, args, .. } => !changes_labels(*function) && args.iter().all(has_one_name),
         Kind::Aggregate(aggregate) => aggregate_has_one_name(aggregate),
         Kind::Binary(binary) => {
             binary.matching.is_none() && has_one_name(&binary.lhs) && has_one_name(&binary.rhs)

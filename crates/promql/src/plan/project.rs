@@ -38,7 +38,7 @@ fn visit(node: &mut Node, wanted: &Projection) {
             visit(&mut binary.lhs, wanted);
             visit(&mut binary.rhs, wanted);
         }
-        Kind::Call { function, args } if is_blind(*function) => {
+        Kind::Call { function, args, .. } if is_blind(*function) => {
             args.iter_mut().for_each(|arg| visit(arg, wanted));
         }
         Kind::Range(call) => {
