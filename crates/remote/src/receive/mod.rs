@@ -35,7 +35,7 @@ use axum::response::Response;
 use nave_base::budget::Budget;
 use nave_base::clock::SharedClock;
 use nave_base::metric::Registry;
-use nave_model::append::{Append, Batch};
+use nave_model::append::{Append, Batch, Item, Reason};
 use nave_wire::write_v1;
 use tokio::sync::Semaphore;
 
@@ -153,8 +153,13 @@ impl Receiver {
         // What is needed to name a refused series; the batch itself goes to the appender.
         let (bytes, format, principal) = (batch.bytes.clone(), batch.label_format, batch.principal.clone());
         let series: Vec<_> = batch.series.iter().map(|one| (one.labels.clone(), one.samples.len())).collect();
-        let outcome = self.append.append(batch).await.map_err(|error| Refusal::append(error, &principal))?;
+        let mut outcome =
+            self.append.append(batch).await.map_err(|error| Refusal::append(error, &principal))?;
         self.metrics.count(&outcome, &principal, |at| series.get(at).map_or(0, |(_, samples)| *samples));
+        // A store without exemplars takes the samples beside them; upstream answers 2xx then, too.
+        outcome
+            .rejections
+            .retain(|one| !matches!((one.item, &one.reason), (Item::Exemplar(_), Reason::Unsupported(_))));
         if outcome.rejections.is_empty() {
             return Ok(());
         }

@@ -12,6 +12,7 @@ use nave_base::clock::FakeClock;
 use nave_base::metric::Format;
 use nave_model::append::{AppendError, BatchSeries, Item, Outcome, Principal, Reason, Rejection};
 use nave_model::label::Labels;
+use nave_model::sample::Exemplar;
 use nave_model::time::Timestamp;
 use nave_wire::write_v1::Encoder;
 use parking_lot::Mutex;
@@ -50,6 +51,11 @@ impl Fake {
             let reason = Reason::InvalidLabels(what);
             outcome.rejections.push(Rejection { series: number, item: Item::Series, reason });
             return;
+        }
+        for exemplar in series.exemplars.clone() {
+            outcome.exemplars.rejected += 1;
+            let reason = Reason::Unsupported("exemplars");
+            outcome.rejections.push(Rejection { series: number, item: Item::Exemplar(exemplar), reason });
         }
         for (at, (timestamp, value)) in (series.samples.start..).zip(batch.samples(series)) {
             if value == 7.0 {
@@ -263,6 +269,22 @@ async fn valid_samples_are_kept_and_the_others_named() {
     let (status, _, text) = bench.post(body(&many)).await;
     assert_eq!((status, text.lines().count()), (400, 7));
     assert!(text.starts_with("50 items refused") && text.ends_with("and 45 more\n"), "{text}");
+}
+
+#[tokio::test]
+async fn exemplars_that_are_not_kept_do_not_fail_the_samples_beside_them() {
+    let bench = Bench::new(Options::default());
+    let labels = Labels::from_pairs([("__name__", "up")]).unwrap();
+    let trace = Labels::from_pairs([("trace_id", "1")]).unwrap();
+    let exemplar = Exemplar { labels: trace, value: 1.0, timestamp: Some(Timestamp(5)) };
+    let mut encoder = Encoder::new();
+    encoder.write(&write_v1::Series {
+        labels: &labels,
+        samples: &[(Timestamp(5), 1.0)],
+        histograms: &[],
+        exemplars: &[exemplar],
+    });
+    assert_eq!(bench.post(encoder.finish()).await.0, 204);
 }
 
 #[tokio::test]
