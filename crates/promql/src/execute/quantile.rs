@@ -51,9 +51,9 @@ pub(super) fn warn_one(pos: Position, q: f64, notes: &mut Notes) {
 /// The aggregation notes NaN, the greatest and the smallest only.
 fn warn_extremes(pos: Position, q: &[f64], context: &Context) {
     let nan = q.iter().copied().find(|q| q.is_nan());
-    let greatest = q.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-    let smallest = q.iter().copied().fold(f64::INFINITY, f64::min);
-    let extremes = nan.into_iter().chain([greatest, smallest].into_iter().filter(|_| q.iter().any(|q| !q.is_nan())));
+    let greatest = q.iter().copied().fold(1.0, f64::max);
+    let smallest = q.iter().copied().fold(0.0, f64::min);
+    let extremes = nan.into_iter().chain([greatest, smallest]);
     context.note(|notes| extremes.for_each(|q| warn_one(pos, q, notes)));
 }
 

@@ -29,7 +29,7 @@ pub(super) fn operator(call: &RangeCall, steps: Steps, context: &Context) -> Res
         function: call.function,
         name: call.name,
         pos: call.input_pos,
-        param_pos: call.params.first().map_or(call.input_pos, |param| param.pos),
+        param_pos: call.param_pos,
         steps,
         shift,
         range_ms,

@@ -1,13 +1,19 @@
 //! Functions of one number, and operators of two, as Go's `math` defines them.
 
-/// The greater of two; NaN when either is.
+/// The greater of two; infinity wins over NaN, and NaN over the rest.
 pub(crate) fn max(a: f64, b: f64) -> f64 {
-    if a.is_nan() || b.is_nan() { f64::NAN } else { a.max(b) }
+    if a == f64::INFINITY || b == f64::INFINITY {
+        f64::INFINITY
+    } else if a.is_nan() || b.is_nan() {
+        f64::NAN
+    } else {
+        a.max(b)
+    }
 }
 
-/// The smaller of two; NaN when either is.
+/// The smaller of two; minus infinity wins over NaN, and NaN over the rest.
 pub(crate) fn min(a: f64, b: f64) -> f64 {
-    if a.is_nan() || b.is_nan() { f64::NAN } else { a.min(b) }
+    -max(-a, -b)
 }
 
 /// -1, 0 or 1; zero keeps its sign and NaN stays.
@@ -44,6 +50,7 @@ mod tests {
     #[test]
     fn nan_wins() {
         assert!(max(f64::NAN, 1.0).is_nan() && min(1.0, f64::NAN).is_nan());
+        assert_eq!((max(f64::INFINITY, f64::NAN), min(f64::NAN, f64::NEG_INFINITY)), (f64::INFINITY, f64::NEG_INFINITY));
         assert_eq!((max(1.0, 2.0), min(1.0, 2.0), sign(-3.0)), (2.0, 1.0, -1.0));
     }
 }

@@ -189,7 +189,7 @@ impl PlanBuilder {
         if !range_kernel(function) {
             return Err(QueryError::not_built(&format!("function {}()", call.function.name)));
         }
-        let (mut input, mut params) = (None, Vec::new());
+        let (mut input, mut param_pos, mut params) = (None, None, Vec::new());
         for arg in &call.args {
             if arg.value_type() == ValueType::Matrix {
                 let input_now = self.range_input(arg, steps)?;
@@ -198,13 +198,15 @@ impl PlanBuilder {
                 let pos = if at_start { Position::default() } else { arg.pos };
                 input = Some((input_now, pos));
             } else {
+                param_pos.get_or_insert(arg.pos);
                 params.push(self.node(arg, steps)?);
             }
         }
         let Some((input, input_pos)) = input else {
             return Err(QueryError::Internal(format!("{}() without a range vector", call.function.name)));
         };
-        let call = RangeCall { function, name: call.function.name, input, input_pos, params };
+        let param_pos = param_pos.unwrap_or(input_pos);
+        let call = RangeCall { function, name: call.function.name, input, input_pos, param_pos, params };
         Ok(Node { pos, ty: ValueType::Vector, kind: Kind::Range(Box::new(call)) })
     }
 

@@ -126,6 +126,8 @@ pub(crate) struct RangeCall {
     pub(crate) input: RangeInput,
     /// Where the range vector stands.
     pub(crate) input_pos: Position,
+    /// Where the first scalar argument stands, with its parentheses.
+    pub(crate) param_pos: Position,
     /// The scalar arguments, in order.
     pub(crate) params: Vec<Node>,
 }
