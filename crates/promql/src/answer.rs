@@ -69,6 +69,8 @@ pub struct Stats {
     pub samples_total: u64,
     /// The most samples held at once (upstream `peakSamples`).
     pub samples_peak: u64,
+    /// Samples that the store gave; each once per selector.
+    pub samples_read: u64,
     /// Series that selectors found.
     pub series: u64,
     /// Seconds in the queue.

@@ -9,6 +9,7 @@ use crate::answer::Stats;
 pub(super) struct Metrics {
     queries: Gauge,
     samples: Counter,
+    samples_read: Counter,
     queue: Slice,
     prepare: Slice,
     evaluation: Slice,
@@ -55,6 +56,10 @@ impl Metrics {
                 "prometheus_engine_query_samples_total",
                 "The total number of samples loaded by all queries.",
             ),
+            samples_read: registry.counter(
+                "prometheus_engine_query_samples_read_total",
+                "The total number of samples read from the store by all queries.",
+            ),
             queue: slice("queue_time"),
             prepare: slice("prepare_time"),
             evaluation: slice("inner_eval"),
@@ -70,6 +75,7 @@ impl Metrics {
     /// Takes over what a finished query took.
     pub(super) fn observe(&self, stats: &Stats) {
         self.samples.add(stats.samples_total as f64);
+        self.samples_read.add(stats.samples_read as f64);
         self.queue.observe(stats.queue_seconds);
         self.prepare.observe(stats.prepare_seconds);
         self.evaluation.observe(stats.evaluation_seconds);

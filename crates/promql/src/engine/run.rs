@@ -6,7 +6,7 @@ use nave_model::sample;
 use nave_model::select::Columns;
 use nave_model::time::Timestamp;
 
-use crate::answer::{Answer, Series, Stats, Value, VectorSample};
+use crate::answer::{Answer, Series, Value, VectorSample};
 use crate::ast::ValueType;
 use crate::error::QueryError;
 use crate::execute::{self, Collected, Column, Context, Level};
@@ -47,8 +47,7 @@ impl Job {
         let mut warnings = notes.texts(Level::Warning, &self.query);
         warnings.extend(cut);
         let infos = notes.texts(Level::Info, &self.query);
-        let (samples_total, samples_peak, series) = self.context.counts();
-        let stats = Stats { samples_total, samples_peak, series, ..Stats::default() };
+        let stats = self.context.stats();
         Ok(Answer { value, warnings, infos, stats })
     }
 

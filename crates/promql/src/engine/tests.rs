@@ -138,6 +138,7 @@ async fn metrics_are_registered() {
         "prometheus_engine_queries 0",
         "prometheus_engine_queries_concurrent_max 20",
         "prometheus_engine_query_samples_total 50",
+        "prometheus_engine_query_samples_read_total 350",
         "prometheus_engine_query_duration_seconds_count{slice=\"inner_eval\"} 1",
     ] {
         assert!(page.lines().any(|known| known == line), "{line} in\n{page}");

@@ -70,6 +70,14 @@ impl WithScalar {
         self.context.note(|notes| notes.add(Note { level, text, pos: Some(self.pos) }));
     }
 
+    /// As [`Self::value`], for the common case.
+    fn float(&self, step: usize, value: f64) -> Option<f64> {
+        match self.value(step, Value::Float(value))? {
+            Value::Float(result) => Some(result),
+            Value::Histogram(_) => None,
+        }
+    }
+
     fn value(&self, step: usize, value: Value) -> Option<Value> {
         let number = Value::Float(self.number[step]);
         let (left, right) = if self.scalar_left { (number, value.clone()) } else { (value.clone(), number) };
@@ -100,8 +108,12 @@ impl Operator for WithScalar {
     }
 
     fn next(&mut self, column: &mut Column) -> Result<()> {
-        let mut input = Column::default();
-        self.input.next(&mut input)?;
+        self.input.next(column)?;
+        if !column.has_histograms() {
+            column.filter_map_floats(|step, value| self.float(step, value));
+            return Ok(());
+        }
+        let input = std::mem::take(column);
         column.reset(input.steps());
         for step in 0..input.steps() {
             if let Some(value) = input.value(step).and_then(|value| self.value(step, value)) {

@@ -11,6 +11,7 @@ use parking_lot::Mutex;
 
 use super::note::{Note, Notes};
 use super::{Result, Series};
+use crate::answer::Stats;
 use crate::error::{EVALUATION, QueryError};
 
 /// Shared by the operators of one query. Clones share.
@@ -37,6 +38,7 @@ struct Samples {
     peak: AtomicU64,
     total: AtomicU64,
     series: AtomicU64,
+    read: AtomicU64,
 }
 
 /// What a [`Context`] is made of.
@@ -116,16 +118,27 @@ impl Context {
         self.0.samples.total.fetch_add(looked_at, Ordering::Relaxed);
     }
 
+    /// Counts samples that the store gave.
+    pub(crate) fn count_read(&self, samples: usize) {
+        self.0.samples.read.fetch_add(samples as u64, Ordering::Relaxed);
+    }
+
     /// Counts series that a selector found.
     pub(crate) fn count_series(&self, found: usize) {
         self.0.samples.series.fetch_add(found as u64, Ordering::Relaxed);
     }
 
-    /// Samples looked at, most samples held at once, series found.
-    pub(crate) fn counts(&self) -> (u64, u64, u64) {
-        let Samples { total, peak, series, .. } = &self.0.samples;
+    /// What was counted so far.
+    pub(crate) fn stats(&self) -> Stats {
+        let Samples { total, peak, series, read, .. } = &self.0.samples;
         let get = |count: &AtomicU64| count.load(Ordering::Relaxed);
-        (get(total), get(peak), get(series))
+        Stats {
+            samples_total: get(total),
+            samples_peak: get(peak),
+            samples_read: get(read),
+            series: get(series),
+            ..Stats::default()
+        }
     }
 
     /// Adds notes.

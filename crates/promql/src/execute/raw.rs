@@ -34,6 +34,7 @@ fn stored(source: &Source, time: i64, context: &Context) -> Result<(Vec<Series>,
         for index in chunk {
             context.check()?;
             pages.decode(index, &mut columns)?;
+            context.count_read(columns.len());
             points.take(&mut columns);
             let samples = merged(&points, start, end);
             if !samples.is_empty() {

@@ -117,6 +117,7 @@ impl Scan {
         self.context.check()?;
         let (samples, scratch) = state;
         pages.decode(index, samples)?;
+        self.context.count_read(samples.len());
         let mut column = Column::new(self.steps);
         (scratch.looked_at, scratch.window) = (0, 0);
         self.evaluate.evaluate(&self.series[index], samples, scratch, &mut column)?;
