@@ -46,6 +46,34 @@ impl Default for Tenant {
     }
 }
 
+/// The label that says of which cluster a series is.
+pub const CLUSTER: &str = "cluster";
+
+/// What becomes of a series that carries another value of a stamped label than the stamp's.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+pub enum Contradiction {
+    /// The stamp replaces it.
+    #[default]
+    Relabel,
+    /// The series is refused.
+    Refuse,
+}
+
+/// What a principal may keep in a store; `None` is no limit of its own.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+pub struct Limits {
+    /// Series of the principal's cluster; one more is refused.
+    pub series: Option<u64>,
+    /// The same for the series of one metric name.
+    pub series_per_metric: Option<u64>,
+    /// Labels of one series, with the metric name and what is stamped.
+    pub labels_per_series: Option<u64>,
+    /// Bytes of a label name.
+    pub label_name_bytes: Option<u64>,
+    /// Bytes of a label value.
+    pub label_value_bytes: Option<u64>,
+}
+
 /// On whose behalf samples are written: decides identity, limits and what is stamped.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Principal {
@@ -60,6 +88,10 @@ pub struct Principal {
     pub sender: Arc<str>,
     /// Labels set on every series, whatever the sender wrote there.
     pub stamp: Vec<(String, String)>,
+    /// What becomes of series that contradict the stamp.
+    pub contradiction: Contradiction,
+    /// What it may keep.
+    pub limits: Limits,
 }
 
 impl Principal {
@@ -72,7 +104,41 @@ impl Principal {
             cluster: None,
             sender: Arc::from(sender),
             stamp: Vec::new(),
+            contradiction: Contradiction::default(),
+            limits: Limits::default(),
         }
+    }
+
+    /// The labels of a series of this principal as they are stored.
+    ///
+    /// # Errors
+    /// A contradiction that is to be refused, or more or longer labels than the limits allow.
+    pub fn stamped(&self, labels: Labels) -> Result<Labels, Reason> {
+        let labels = if self.stamp.is_empty() { labels } else { self.stamp_on(&labels)? };
+        let over = |name, limit: Option<u64>, length: usize| match limit {
+            Some(limit) if length as u64 > limit => Err(Reason::Limit { name, limit }),
+            _ => Ok(()),
+        };
+        let limits = &self.limits;
+        over("limits.labels_per_series of the cluster", limits.labels_per_series, labels.len())?;
+        for (name, value) in &labels {
+            over("limits.label_name_bytes of the cluster", limits.label_name_bytes, name.len())?;
+            over("limits.label_value_bytes of the cluster", limits.label_value_bytes, value.len())?;
+        }
+        Ok(labels)
+    }
+
+    fn stamp_on(&self, labels: &Labels) -> Result<Labels, Reason> {
+        let mut builder = labels.to_builder();
+        for (name, value) in &self.stamp {
+            let sent = labels.get(name);
+            if self.contradiction == Contradiction::Refuse && !sent.is_empty() && sent != value {
+                let (label, sent, own) = (name.clone(), sent.to_owned(), value.clone());
+                return Err(Reason::Foreign { label, sent, own });
+            }
+            builder.set(name, value);
+        }
+        Ok(builder.build())
     }
 }
 
@@ -330,6 +396,16 @@ pub enum Reason {
     /// The label set breaks a rule.
     #[error("invalid labels: {0}")]
     InvalidLabels(String),
+    /// A label says another value than the sender's credentials.
+    #[error("label {label} is {sent:?}, but the credentials are those of {own:?}")]
+    Foreign {
+        /// Which label.
+        label: String,
+        /// What the series carries.
+        sent: String,
+        /// What the credentials say.
+        own: String,
+    },
     /// Another value is stored at that time.
     #[error("conflicting value at {timestamp}: stored {stored}, sent {sent}")]
     Conflict {
@@ -420,5 +496,28 @@ mod tests {
         let samples: Vec<_> = batch.samples(&batch.series[0]).collect();
         assert_eq!(samples, [(Timestamp(1), 1.0), (Timestamp(2), 2.0)]);
         assert_eq!(batch.sample_count(), 3);
+    }
+    #[test]
+    fn stamps_and_limits_of_a_principal() {
+        let labels = |text: &[(&str, &str)]| Labels::from_pairs(text.iter().copied()).unwrap();
+        let stamp = vec![(CLUSTER.to_owned(), "spoke1".to_owned())];
+        let limits = Limits { labels_per_series: Some(3), label_value_bytes: Some(8), ..Limits::default() };
+        let own = Principal { stamp, limits, ..Principal::anonymous("test") };
+        let strict = Principal { contradiction: Contradiction::Refuse, ..own.clone() };
+        let stored = labels(&[("__name__", "up"), ("cluster", "spoke1")]);
+        let foreign = labels(&[("__name__", "up"), ("cluster", "spoke2")]);
+        for bare in [labels(&[("__name__", "up")]), stored.clone()] {
+            assert_eq!(own.stamped(bare.clone()), Ok(stored.clone()));
+            assert_eq!(strict.stamped(bare), Ok(stored.clone()));
+        }
+        assert_eq!(own.stamped(foreign.clone()), Ok(stored));
+        assert_eq!(
+            strict.stamped(foreign).unwrap_err().to_string(),
+            "label cluster is \"spoke2\", but the credentials are those of \"spoke1\""
+        );
+        let many = labels(&[("__name__", "up"), ("a", "1"), ("b", "1")]);
+        let error = own.stamped(many).unwrap_err().to_string();
+        assert_eq!(error, "limit limits.labels_per_series of the cluster of 3 reached");
+        assert!(own.stamped(labels(&[("__name__", "longer_than_8")])).is_err());
     }
 }

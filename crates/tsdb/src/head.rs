@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
 use nave_base::clock::SharedClock;
-use nave_model::append::{Reason, Tenant};
-use nave_model::label::Labels;
+use nave_model::append::{CLUSTER, Limits, Principal, Reason, Tenant};
+use nave_model::label::{Labels, METRIC_NAME};
 use parking_lot::{Mutex, RwLock};
 
 use crate::index::Index;
@@ -102,8 +102,13 @@ impl Head {
         Ok(fresh)
     }
 
-    /// The series of `labels`, made when it is new.
-    pub(crate) fn series(&self, partition: &Partition, labels: Labels) -> Result<Arc<Series>, Reason> {
+    /// The series of `labels`, made when it is new and `principal` may have one more.
+    pub(crate) fn series(
+        &self,
+        partition: &Partition,
+        principal: &Principal,
+        labels: Labels,
+    ) -> Result<Arc<Series>, Reason> {
         if let Some(known) = partition.index.read().get(&labels) {
             return Ok(known.clone());
         }
@@ -115,6 +120,7 @@ impl Head {
         if self.series_count.load(Ordering::Relaxed) >= limit {
             return Err(Reason::Limit { name: "series_max", limit: limit as u64 });
         }
+        check_limits(&index, &principal.limits, &labels)?;
         let next = self.next_id.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |id| id.checked_add(1));
         let numbers = Reason::Limit { name: "series numbers", limit: u64::from(u32::MAX) };
         let id = next.map_err(|_| numbers)?;
@@ -155,4 +161,19 @@ impl Head {
         let before = self.settled.fetch_max(until, Ordering::SeqCst);
         (self.epoch.load(Ordering::SeqCst), before.max(until))
     }
+}
+
+/// Whether the cluster of `labels` may have this series too.
+fn check_limits(index: &Index, limits: &Limits, labels: &Labels) -> Result<(), Reason> {
+    let cluster = labels.get(CLUSTER);
+    let reached = |name, limit: Option<u64>, count: usize| match limit {
+        Some(limit) if count as u64 >= limit => Err(Reason::Limit { name, limit }),
+        _ => Ok(()),
+    };
+    reached("limits.series of the cluster", limits.series, index.count(CLUSTER, cluster))?;
+    if limits.series_per_metric.is_none() {
+        return Ok(());
+    }
+    let count = index.count_of_metric(cluster, labels.get(METRIC_NAME));
+    reached("limits.series_per_metric of the cluster", limits.series_per_metric, count)
 }

@@ -6,9 +6,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 use std::sync::Arc;
 
+use foldhash::quality::RandomState;
 use hashbrown::HashMap;
 use nave_base::Shutdown;
-use nave_model::label::Labels;
+use nave_model::append::CLUSTER;
+use nave_model::label::{Labels, METRIC_NAME};
 use nave_model::matcher::{MatchOp, Matcher};
 use nave_model::regex::Regex;
 use nave_model::select::SelectError;
@@ -25,9 +27,11 @@ pub(crate) const CANCEL_EVERY: usize = 1024;
 
 #[derive(Debug, Default)]
 pub(crate) struct Index {
-    by_labels: HashMap<Labels, Arc<Series>, foldhash::quality::RandomState>,
+    by_labels: HashMap<Labels, Arc<Series>, RandomState>,
     names: BTreeMap<Arc<str>, Values>,
     all: Postings,
+    /// Series of each cluster by metric name, for limits.
+    clusters: HashMap<Arc<str>, HashMap<Arc<str>, usize, RandomState>, RandomState>,
 }
 
 impl Index {
@@ -47,6 +51,7 @@ impl Index {
             }
         }
         postings::insert(&mut self.all, series.id);
+        self.note_cluster(&series.labels);
         self.by_labels.insert(series.labels.clone(), series);
     }
 
@@ -55,7 +60,9 @@ impl Index {
         let ids: BTreeSet<u32> = dead.iter().map(|series| series.id).collect();
         let mut touched: BTreeSet<(&str, &str)> = BTreeSet::new();
         for series in dead {
-            self.by_labels.remove(&series.labels);
+            if self.by_labels.remove(&series.labels).is_some() {
+                self.forget_cluster(&series.labels);
+            }
             touched.extend(&series.labels);
         }
         for (name, value) in touched {
@@ -71,6 +78,36 @@ impl Index {
             }
         }
         self.all.retain(|id| !ids.contains(id));
+    }
+
+    fn note_cluster(&mut self, labels: &Labels) {
+        let own = |name: &str| Some(self.names.get(name)?.get_key_value(labels.get(name))?.0.clone());
+        let (Some(cluster), Some(metric)) = (own(CLUSTER), own(METRIC_NAME)) else { return };
+        *self.clusters.entry(cluster).or_default().entry(metric).or_default() += 1;
+    }
+
+    fn forget_cluster(&mut self, labels: &Labels) {
+        let (cluster, metric) = (labels.get(CLUSTER), labels.get(METRIC_NAME));
+        let Some(metrics) = self.clusters.get_mut(cluster) else { return };
+        if let Some(count) = metrics.get_mut(metric) {
+            *count = count.saturating_sub(1);
+            if *count == 0 {
+                metrics.remove(metric);
+            }
+        }
+        if metrics.is_empty() {
+            self.clusters.remove(cluster);
+        }
+    }
+
+    /// How many series have that label.
+    pub(crate) fn count(&self, name: &str, value: &str) -> usize {
+        self.names.get(name).and_then(|values| values.get(value)).map_or(0, Vec::len)
+    }
+
+    /// How many series of a metric a cluster has.
+    pub(crate) fn count_of_metric(&self, cluster: &str, metric: &str) -> usize {
+        self.clusters.get(cluster).and_then(|metrics| metrics.get(metric)).copied().unwrap_or(0)
     }
 
     /// Label names with their values and lists.

@@ -206,16 +206,10 @@ impl<'a> Ingest<'a> {
     #[cold]
     fn decode(&self, entry: &BatchSeries) -> Result<Arc<Series>, Reason> {
         let decoded = (self.batch.label_format.decode)(self.batch.label_bytes(entry));
-        let mut labels = decoded.map_err(|error| Reason::InvalidLabels(error.to_string()))?;
-        if !self.batch.principal.stamp.is_empty() {
-            let mut builder = labels.to_builder();
-            for (name, value) in &self.batch.principal.stamp {
-                builder.set(name, value);
-            }
-            labels = builder.build();
-        }
+        let labels = decoded.map_err(|error| Reason::InvalidLabels(error.to_string()))?;
+        let labels = self.batch.principal.stamped(labels)?;
         self.check_labels(&labels)?;
-        self.head.series(&self.partition, labels)
+        self.head.series(&self.partition, &self.batch.principal, labels)
     }
 
     fn check_labels(&self, labels: &Labels) -> Result<(), Reason> {

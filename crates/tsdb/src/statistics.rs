@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
 
-use nave_model::append::Tenant;
+use nave_model::append::{CLUSTER, Tenant};
 use nave_model::label::METRIC_NAME;
 
 use crate::head::Head;
@@ -39,6 +39,11 @@ pub struct Statistics {
     pub bytes_by_label: Vec<Ranked>,
     /// `seriesCountByLabelValuePair`, as `name=value`.
     pub series_by_pair: Vec<Ranked>,
+}
+
+/// Series in memory whose `cluster` label is `cluster`.
+pub(crate) fn series_of_cluster(head: &Head, tenant: &Tenant, cluster: &str) -> usize {
+    head.find_partition(tenant).map_or(0, |partition| partition.index.read().count(CLUSTER, cluster))
 }
 
 /// Statistics of `tenant`, at most `limit` entries per list.

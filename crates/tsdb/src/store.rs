@@ -157,6 +157,12 @@ impl Tsdb {
         statistics::statistics(&self.head, tenant, limit)
     }
 
+    /// Series in memory whose `cluster` label is `cluster`.
+    #[must_use]
+    pub fn series_of_cluster(&self, tenant: &Tenant, cluster: &str) -> usize {
+        statistics::series_of_cluster(&self.head, tenant, cluster)
+    }
+
     /// Bytes of samples in memory, without labels and tables. Visits every series.
     #[must_use]
     pub fn sample_bytes(&self) -> usize {

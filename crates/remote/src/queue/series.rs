@@ -104,14 +104,8 @@ impl SeriesTable {
 
 fn decode(batch: &Batch, bytes: &[u8]) -> Result<Labels, Reason> {
     let invalid = |what: String| Reason::InvalidLabels(what);
-    let mut labels = (batch.label_format.decode)(bytes).map_err(|error| invalid(error.to_string()))?;
-    if !batch.principal.stamp.is_empty() {
-        let mut builder = labels.to_builder();
-        for (name, value) in &batch.principal.stamp {
-            builder.set(name, value);
-        }
-        labels = builder.build();
-    }
+    let labels = (batch.label_format.decode)(bytes).map_err(|error| invalid(error.to_string()))?;
+    let labels = batch.principal.stamped(labels)?;
     if labels.is_empty() {
         return Err(invalid("empty label set: expected at least __name__".to_owned()));
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
-use axum::http::header::{ALLOW, CONTENT_TYPE, RETRY_AFTER};
+use axum::http::header::{ALLOW, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderName, HeaderValue, Method, StatusCode};
 use axum::response::Response;
 use nave_base::budget::OverBudget;
@@ -45,8 +45,8 @@ pub(super) enum Refusal {
     Busy { limit: usize },
     #[error("{0}: try again")]
     OverBudget(String),
-    #[error("{why}")]
-    Principal { status: StatusCode, why: String },
+    #[error("{}", .0.why)]
+    Principal(Refused),
     #[error("{text}")]
     Rejected { text: String, sender: Arc<str> },
     #[error("{error}")]
@@ -60,8 +60,8 @@ impl From<OverBudget> for Refusal {
 }
 
 impl From<Refused> for Refusal {
-    fn from(Refused { status, why }: Refused) -> Self {
-        Self::Principal { status, why }
+    fn from(refused: Refused) -> Self {
+        Self::Principal(refused)
     }
 }
 
@@ -112,7 +112,7 @@ impl Refusal {
             Self::Broken(_) | Self::Rejected { .. } => StatusCode::BAD_REQUEST,
             Self::TooLarge { .. } | Self::TooLargeDecoded(_) => StatusCode::PAYLOAD_TOO_LARGE,
             Self::Slow { .. } => StatusCode::REQUEST_TIMEOUT,
-            Self::Principal { status, .. } => *status,
+            Self::Principal(refused) => refused.status,
             Self::Append { error: AppendError::Io(_), .. } => StatusCode::INTERNAL_SERVER_ERROR,
             Self::Busy { .. } | Self::OverBudget(_) | Self::Append { .. } => StatusCode::SERVICE_UNAVAILABLE,
         }
@@ -129,6 +129,7 @@ impl Refusal {
     fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::Busy { .. } | Self::OverBudget(_) => Some(RETRY_SOON),
+            Self::Principal(refused) => refused.retry_after,
             Self::Append { error, .. } => match error {
                 AppendError::Overloaded { retry_after, .. } => Some(*retry_after),
                 AppendError::Full { .. } => Some(RETRY_LATER),
@@ -152,6 +153,9 @@ impl Refusal {
         match self {
             Self::Method(_) => _ = headers.insert(ALLOW, HeaderValue::from_static("POST")),
             Self::Disabled => return response,
+            Self::Principal(Refused { challenge: Some(challenge), .. }) => {
+                headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
+            }
             _ => {}
         }
         headers.insert(LATE.0, LATE.1);

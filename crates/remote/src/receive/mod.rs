@@ -41,7 +41,7 @@ use tokio::sync::Semaphore;
 
 use self::answer::Refusal;
 use self::metric::ReceiverMetrics;
-pub use self::principal::{Anonymous, Refused, ResolvePrincipal};
+pub use self::principal::{Anonymous, Load, Refused, ResolvePrincipal};
 use crate::Metrics;
 pub use crate::metric::RECEIVER;
 
@@ -144,17 +144,21 @@ impl Receiver {
         let limit = self.options.decompressed_bytes_max;
         charge.grow(body::decoded_bytes(&compressed, limit))?;
         let decompressed = write_v1::decompress(&compressed, limit)?;
+        let bytes = compressed.len();
         drop(compressed);
         let batch = write_v1::decode(decompressed, principal)?;
-        self.append(batch).await
+        let load = Load::of(&batch, bytes);
+        self.append(batch, &load).await
     }
 
-    async fn append(&self, batch: Batch) -> Result<(), Refusal> {
+    async fn append(&self, batch: Batch, load: &Load) -> Result<(), Refusal> {
         // What is needed to name a refused series; the batch itself goes to the appender.
         let (bytes, format, principal) = (batch.bytes.clone(), batch.label_format, batch.principal.clone());
         let series: Vec<_> = batch.series.iter().map(|one| (one.labels.clone(), one.samples.len())).collect();
-        let mut outcome =
-            self.append.append(batch).await.map_err(|error| Refusal::append(error, &principal))?;
+        self.principals.received(&principal, load);
+        let appended = self.append.append(batch).await;
+        self.principals.answered(&principal, load, appended.as_ref().ok());
+        let mut outcome = appended.map_err(|error| Refusal::append(error, &principal))?;
         self.metrics.count(&outcome, &principal, |at| series.get(at).map_or(0, |(_, samples)| *samples));
         // A store without exemplars takes the samples beside them; upstream answers 2xx then, too.
         outcome

@@ -2,11 +2,13 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::extract::ConnectInfo;
 use axum::http::StatusCode;
 use axum::http::request::Parts;
-use nave_model::append::Principal;
+use nave_model::append::{Batch, Outcome, Principal};
+use nave_model::time::Timestamp;
 
 /// Finds the principal of a request by its credentials, headers or address.
 pub trait ResolvePrincipal: Send + Sync {
@@ -15,6 +17,33 @@ pub trait ResolvePrincipal: Send + Sync {
     /// # Errors
     /// When the sender may not write; the answer has the given status.
     fn resolve(&self, request: &Parts) -> Result<Arc<Principal>, Refused>;
+
+    /// Told of every write that was read and decoded, before it is appended.
+    fn received(&self, _principal: &Principal, _load: &Load) {}
+
+    /// Told what became of it; `None` when nothing of it is promised.
+    fn answered(&self, _principal: &Principal, _load: &Load, _outcome: Option<&Outcome>) {}
+}
+
+/// What one write carries.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Load {
+    /// Bytes of the body as they came.
+    pub bytes: usize,
+    /// Samples and histograms.
+    pub samples: usize,
+    /// Time of the newest of them.
+    pub newest: Option<Timestamp>,
+}
+
+impl Load {
+    /// The load of `batch`, which came as `bytes` bytes.
+    #[must_use]
+    pub fn of(batch: &Batch, bytes: usize) -> Self {
+        let floats = batch.timestamps.iter().copied();
+        let newest = floats.chain(batch.histograms.iter().map(|one| one.timestamp)).max();
+        Self { bytes, samples: batch.sample_count(), newest }
+    }
 }
 
 /// A sender that may not write.
@@ -24,6 +53,18 @@ pub struct Refused {
     pub status: StatusCode,
     /// What to tell the sender.
     pub why: String,
+    /// When to come back, for a limit that passes.
+    pub retry_after: Option<Duration>,
+    /// How to say who one is: the value of `WWW-Authenticate` of a 401.
+    pub challenge: Option<&'static str>,
+}
+
+impl Refused {
+    /// A refusal that no waiting cures.
+    #[must_use]
+    pub fn new(status: StatusCode, why: impl Into<String>) -> Self {
+        Self { status, why: why.into(), retry_after: None, challenge: None }
+    }
 }
 
 /// Everyone may write, as [`Principal::anonymous`] with the peer's address as sender.

@@ -103,7 +103,7 @@ struct Named;
 impl ResolvePrincipal for Named {
     fn resolve(&self, request: &Parts) -> Result<Arc<Principal>, Refused> {
         let Some(name) = request.headers.get("x-cluster").and_then(|name| name.to_str().ok()) else {
-            return Err(Refused { status: StatusCode::UNAUTHORIZED, why: "say who you are".to_owned() });
+            return Err(Refused::new(StatusCode::UNAUTHORIZED, "say who you are"));
         };
         Ok(Arc::new(Principal { cluster: Some(Arc::from(name)), ..Principal::anonymous(name) }))
     }
