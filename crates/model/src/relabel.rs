@@ -8,6 +8,8 @@ use std::fmt;
 use std::str::FromStr;
 
 use md5::{Digest, Md5};
+use serde::de::{Deserializer, Error as _};
+use serde::ser::Serializer;
 use serde::{Deserialize, Serialize};
 
 use crate::label::{Builder, is_legacy_metric_name, is_legacy_name};
@@ -181,8 +183,14 @@ struct Written {
     source_labels: Option<Vec<String>>,
     #[serde(default = "default_separator")]
     separator: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    regex: Option<String>,
+    // Compiled where it is read, so that the error has its place.
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        serialize_with = "regex_text",
+        deserialize_with = "regex"
+    )]
+    regex: Option<Regex>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     modulus: Option<u64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -206,6 +214,16 @@ fn default_action() -> Option<String> {
     Some(Action::Replace.to_string())
 }
 
+fn regex<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Regex>, D::Error> {
+    let text = Option::<String>::deserialize(from)?;
+    text.map(|text| Regex::anchored(&text)).transpose().map_err(D::Error::custom)
+}
+
+#[allow(clippy::ref_option)] // serde gives the reference
+fn regex_text<S: Serializer>(regex: &Option<Regex>, serializer: S) -> Result<S::Ok, S::Error> {
+    regex.as_ref().map(Regex::as_str).serialize(serializer)
+}
+
 impl TryFrom<Written> for RelabelConfig {
     type Error = RelabelError;
 
@@ -214,11 +232,12 @@ impl TryFrom<Written> for RelabelConfig {
         if action.is_empty() {
             return Err(RelabelError::NoAction);
         }
+        let regex_written = written.regex.is_some();
         let rule = Self {
             source_labels: written.source_labels,
             separator: written.separator.or_else(default_separator).unwrap_or_default(),
-            regex: Regex::anchored(written.regex.as_deref().unwrap_or(DEFAULT_REGEX))?,
-            regex_written: written.regex.is_some(),
+            regex: written.regex.map_or_else(|| Regex::anchored(DEFAULT_REGEX), Ok)?,
+            regex_written,
             modulus: written.modulus.unwrap_or(0),
             target_label: written.target_label.unwrap_or_default(),
             replacement: written.replacement.or_else(default_replacement).unwrap_or_default(),
@@ -234,7 +253,7 @@ impl From<RelabelConfig> for Written {
         Self {
             source_labels: rule.source_labels,
             separator: Some(rule.separator),
-            regex: rule.regex_written.then(|| rule.regex.as_str().to_owned()),
+            regex: rule.regex_written.then_some(rule.regex),
             modulus: Some(rule.modulus).filter(|modulus| *modulus != 0),
             target_label: Some(rule.target_label).filter(|label| !label.is_empty()),
             replacement: Some(rule.replacement),

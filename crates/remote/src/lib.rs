@@ -16,7 +16,9 @@ pub mod receive;
 mod send;
 mod source;
 
-pub use config::{ConfigError, MetadataConfig, ProtobufMessage, QueueConfig, RemoteWriteConfig, check_names};
+pub use config::{
+    ConfigError, MetadataConfig, ProtobufMessage, QueueConfig, RemoteWriteConfig, check_header, check_names,
+};
 pub use error::Error;
 pub use metric::Metrics;
 pub use queue::{Queue, QueueOptions};

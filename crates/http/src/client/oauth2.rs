@@ -37,6 +37,7 @@ pub struct OAuth2 {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub scopes: Vec<String>,
     /// The authorization server.
+    #[serde(serialize_with = "super::macro_support::shown_url")]
     pub token_url: String,
     /// More parameters of the request.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
@@ -45,7 +46,7 @@ pub struct OAuth2 {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tls_config: Option<TlsSettings>,
     /// Proxy towards the authorization server.
-    #[serde(skip_serializing_if = "String::is_empty")]
+    #[serde(skip_serializing_if = "String::is_empty", serialize_with = "super::macro_support::shown_url")]
     pub proxy_url: String,
     /// What is reached without the proxy.
     #[serde(skip_serializing_if = "String::is_empty")]
@@ -72,8 +73,9 @@ impl OAuth2 {
         if self.token_url.is_empty() {
             return Err("oauth2 token_url must be configured".into());
         }
+        // Without the text, which may hold a password.
         url::Url::parse(&self.token_url)
-            .map_err(|error| format!("oauth2 token_url {:?}: {error}", self.token_url))?;
+            .map_err(|error| format!("oauth2 token_url cannot be parsed: {error}"))?;
         if !self.client_secret.is_empty() && self.client_secret_file.is_some() {
             return Err("at most one of oauth2 client_secret & client_secret_file must be configured".into());
         }

@@ -38,7 +38,8 @@ impl Proxy {
             );
         }
         if !self.url.is_empty() {
-            url::Url::parse(&self.url).map_err(|error| format!("proxy_url {:?}: {error}", self.url))?;
+            // Without the text, which may hold a password.
+            url::Url::parse(&self.url).map_err(|error| format!("proxy_url cannot be parsed: {error}"))?;
         }
         Ok(())
     }

@@ -185,7 +185,11 @@ macro_rules! with_http_settings {
             #[serde(default, skip_serializing_if = "Option::is_none")]
             $visibility tls_config: Option<$crate::client::TlsSettings>,
             /// The proxy; empty for none.
-            #[serde(default, skip_serializing_if = "String::is_empty")]
+            #[serde(
+                default,
+                skip_serializing_if = "String::is_empty",
+                serialize_with = "nave_http::client::macro_support::shown_url"
+            )]
             $visibility proxy_url: String,
             /// What is reached without the proxy.
             #[serde(default, skip_serializing_if = "String::is_empty")]
@@ -298,6 +302,19 @@ impl From<Settings> for Unchecked {
 #[allow(clippy::ref_option, clippy::missing_errors_doc)] // serde gives the reference
 pub fn shown_true<S: Serializer>(switch: &Option<bool>, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_bool(switch.unwrap_or(true))
+}
+
+/// Shows a URL without the password that may stand in it.
+#[allow(clippy::missing_errors_doc)] // the serializer's
+pub fn shown_url<S: Serializer>(url: &str, serializer: S) -> Result<S::Ok, S::Error> {
+    match url::Url::parse(url) {
+        Ok(mut parsed) if parsed.password().is_some() => {
+            // Only URLs without a host refuse a password, and those have none.
+            let _ = parsed.set_password(Some("xxxxx"));
+            serializer.serialize_str(parsed.as_str())
+        }
+        _ => serializer.serialize_str(url),
+    }
 }
 
 #[cfg(test)]

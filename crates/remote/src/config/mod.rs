@@ -69,7 +69,11 @@ nave_http::with_http_settings! {
     #[serde(remote = "Self", deny_unknown_fields)]
     pub struct RemoteWriteConfig {
         /// Where to push, as `http://host/api/v1/write`.
-        #[serde(default, deserialize_with = "null_is_default")]
+        #[serde(
+            default,
+            deserialize_with = "null_is_default",
+            serialize_with = "nave_http::client::macro_support::shown_url"
+        )]
         pub url: String,
         /// Names the endpoint in logs and metrics; empty means [`RemoteWriteConfig::remote_name`].
         #[serde(default, skip_serializing_if = "String::is_empty", deserialize_with = "null_is_default")]
@@ -175,7 +179,8 @@ impl RemoteWriteConfig {
             return Err(ConfigError("url for remote_write is empty".to_owned()));
         }
         url::Url::parse(&self.url).map_err(|error| {
-            ConfigError(format!("remote_write url {:?} cannot be parsed: {error}", self.url))
+            // Without the text, which may hold a password.
+            ConfigError(format!("remote_write url cannot be parsed: {error}"))
         })?;
         self.headers.keys().try_for_each(|name| check_header(name))?;
         self.http().validate().map_err(|why| ConfigError(format!("remote_write: {why}")))
@@ -200,7 +205,11 @@ impl RemoteWriteConfig {
     }
 }
 
-fn check_header(name: &str) -> Result<(), ConfigError> {
+/// Checks the name of a header of the user's own; `remote_read` and `tracing` share the rule.
+///
+/// # Errors
+/// When the sender or the transport sets that header, with upstream's text.
+pub fn check_header(name: &str) -> Result<(), ConfigError> {
     let lower = name.to_ascii_lowercase();
     if lower == "authorization" {
         return Err(ConfigError(
