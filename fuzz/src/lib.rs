@@ -5,8 +5,10 @@ mod exposition;
 mod promql;
 mod wal_record;
 mod write_body;
+mod write_v2_body;
 
 pub use exposition::exposition;
 pub use promql::promql;
 pub use wal_record::wal_record;
 pub use write_body::write_body;
+pub use write_v2_body::write_v2_body;

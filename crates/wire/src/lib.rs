@@ -6,5 +6,6 @@
 pub mod exposition;
 pub mod remote_write;
 pub mod write_v1;
+pub mod write_v2;
 
 mod pairs;

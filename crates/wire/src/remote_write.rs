@@ -11,16 +11,64 @@ pub const CONTENT_TYPE_1: &str = "application/x-protobuf";
 /// `Content-Encoding` of all bodies: snappy's block format, without frames.
 pub const CONTENT_ENCODING: &str = "snappy";
 
+/// `Content-Type` of 2.0 bodies.
+pub const CONTENT_TYPE_2: &str = "application/x-protobuf;proto=io.prometheus.write.v2.Request";
+/// The header by which a receiver of 2.0 says how many float samples it has written.
+pub const SAMPLES_WRITTEN_HEADER: &str = "X-Prometheus-Remote-Write-Samples-Written";
+/// The same for native histograms.
+pub const HISTOGRAMS_WRITTEN_HEADER: &str = "X-Prometheus-Remote-Write-Histograms-Written";
+/// The same for exemplars.
+pub const EXEMPLARS_WRITTEN_HEADER: &str = "X-Prometheus-Remote-Write-Exemplars-Written";
+
 const MESSAGE_1: &str = "prometheus.WriteRequest";
 const MESSAGE_2: &str = "io.prometheus.write.v2.Request";
 
 /// Which message a body holds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
 pub enum Message {
     /// `prometheus.WriteRequest`, remote write 1.0
+    #[default]
     V1,
     /// `io.prometheus.write.v2.Request`, remote write 2.0
     V2,
+}
+
+impl Message {
+    /// Both, in order.
+    pub const ALL: [Self; 2] = [Self::V1, Self::V2];
+
+    /// The full name of the protobuf message.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::V1 => MESSAGE_1,
+            Self::V2 => MESSAGE_2,
+        }
+    }
+
+    /// The message of that full name.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|message| message.name() == name)
+    }
+
+    /// The `Content-Type` that a sender writes.
+    #[must_use]
+    pub fn content_type(self) -> &'static str {
+        match self {
+            Self::V1 => CONTENT_TYPE_1,
+            Self::V2 => CONTENT_TYPE_2,
+        }
+    }
+
+    /// The value of [`VERSION_HEADER`] that a sender writes.
+    #[must_use]
+    pub fn version(self) -> &'static str {
+        match self {
+            Self::V1 => VERSION_1,
+            Self::V2 => VERSION_2,
+        }
+    }
 }
 
 /// A header that asks for something else: answer 415.
@@ -75,6 +123,15 @@ pub fn content_encoding(header: Option<&str>) -> Result<(), Unsupported> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn messages_have_names() {
+        for message in Message::ALL {
+            assert_eq!(Message::from_name(message.name()), Some(message));
+            assert_eq!(content_type(Some(message.content_type())), Ok(message));
+        }
+        assert_eq!(Message::from_name("prometheus.Other"), None);
+    }
 
     #[test]
     fn negotiation() {

@@ -11,14 +11,16 @@
 //!   counts, as protobuf wants it.
 
 mod decode;
-mod encode;
-mod field;
-mod histogram;
+pub(crate) mod encode;
+pub(crate) mod field;
+pub(crate) mod histogram;
 mod labels;
 
 use bytes::Bytes;
 
 pub use decode::decode;
+pub(crate) use decode::{Allowance, HEAP_BYTES, index, kind_of, text};
+pub(crate) use encode::kind_number;
 pub use encode::{Encoder, Series};
 pub use labels::LABEL_FORMAT;
 
@@ -41,8 +43,8 @@ pub enum Error {
     /// Not a snappy block: answer 400.
     #[error("snappy decompression failed: {0}; the body must be one snappy block")]
     Snappy(String),
-    /// Not a `prometheus.WriteRequest`: answer 400.
-    #[error("protobuf decoding of prometheus.WriteRequest failed at byte {offset}: expected {expected}")]
+    /// Not the message that it should be: answer 400.
+    #[error("protobuf decoding failed at byte {offset} of the decompressed body: expected {expected}")]
     Protobuf {
         /// Where in the decompressed body.
         offset: usize,

@@ -22,7 +22,7 @@ const MAX_EXPANSION: usize = 24;
 const FREE_BYTES: usize = 16 * 1024;
 
 /// What an allocation costs beside its content.
-const HEAP_BYTES: usize = 32;
+pub(crate) const HEAP_BYTES: usize = 32;
 
 /// Shortest series of a usual request; only an estimate for the first allocation.
 const USUAL_SERIES_BYTES: usize = 96;
@@ -45,7 +45,8 @@ pub fn decode(body: Bytes, principal: Arc<Principal>) -> Result<Batch, Error> {
     batch.series.reserve(usual);
     batch.timestamps.reserve(usual);
     batch.values.reserve(usual);
-    let mut decoder = Decoder { batch, moved: Vec::new(), body_len: body.len(), used: 0 };
+    let allowance = Allowance::new(body.len());
+    let mut decoder = Decoder { batch, moved: Vec::new(), body_len: body.len(), allowance };
     decoder.request(Fields::new(&body))?;
     let Decoder { mut batch, moved, .. } = decoder;
     batch.bytes = if moved.is_empty() { body } else { [&body[..], &moved[..]].concat().into() };
@@ -57,7 +58,31 @@ struct Decoder {
     /// Label fields of series whose labels do not stand together, copied to stand after the body.
     moved: Vec<u8>,
     body_len: usize,
+    allowance: Allowance,
+}
+
+/// How large the decoded form of a body may become.
+pub(crate) struct Allowance {
     used: usize,
+    limit: usize,
+}
+
+impl Allowance {
+    /// For a body of so many bytes.
+    pub(crate) fn new(body_len: usize) -> Self {
+        Self { used: 0, limit: body_len.saturating_mul(MAX_EXPANSION).saturating_add(FREE_BYTES) }
+    }
+
+    /// Counts `bytes` of decoded form against what the body allows.
+    #[inline]
+    pub(crate) fn charge(&mut self, bytes: usize) -> Result<(), Error> {
+        self.used = self.used.saturating_add(bytes);
+        if self.used <= self.limit {
+            return Ok(());
+        }
+        let what = "the decoded request";
+        Err(Error::TooLarge { what, size: self.used as u64, limit: self.limit as u64 })
+    }
 }
 
 impl Decoder {
@@ -73,21 +98,9 @@ impl Decoder {
         Ok(())
     }
 
-    /// Counts `bytes` of decoded form against what the body allows.
-    #[inline]
-    fn charge(&mut self, bytes: usize) -> Result<(), Error> {
-        self.used += bytes;
-        let limit = self.body_len.saturating_mul(MAX_EXPANSION).saturating_add(FREE_BYTES);
-        if self.used <= limit {
-            return Ok(());
-        }
-        let what = "the decoded request";
-        Err(Error::TooLarge { what, size: self.used as u64, limit: limit as u64 })
-    }
-
     #[inline]
     fn series(&mut self, message: Fields<'_>) -> Result<(), Error> {
-        self.charge(size_of::<BatchSeries>())?;
+        self.allowance.charge(size_of::<BatchSeries>())?;
         let samples = index(self.batch.values.len())?;
         let histograms = index(self.batch.histograms.len())?;
         let exemplars = index(self.batch.exemplars.len())?;
@@ -145,7 +158,7 @@ impl Decoder {
                 _ => fields.skip(wire)?,
             }
         }
-        self.charge(size_of::<f64>() + size_of::<Timestamp>())?;
+        self.allowance.charge(size_of::<f64>() + size_of::<Timestamp>())?;
         self.batch.values.push(value);
         self.batch.timestamps.push(Timestamp(timestamp));
         Ok(())
@@ -162,7 +175,7 @@ impl Decoder {
                 _ => fields.skip(wire)?,
             }
         }
-        self.charge(size_of::<Exemplar>() + HEAP_BYTES + message.rest().len())?;
+        self.allowance.charge(size_of::<Exemplar>() + HEAP_BYTES + message.rest().len())?;
         let labels = labels::pairs(message)?.and_then(|mut pairs| to_labels(&mut pairs));
         if let Ok(labels) = labels {
             let timestamp = (timestamp != 0).then_some(Timestamp(timestamp));
@@ -173,13 +186,13 @@ impl Decoder {
 
     fn histogram(&mut self, message: Fields<'_>) -> Result<(), Error> {
         // A packed delta of one byte becomes a count of eight.
-        self.charge(size_of::<Histogram>() + message.rest().len() * size_of::<f64>())?;
+        self.allowance.charge(size_of::<Histogram>() + message.rest().len() * size_of::<f64>())?;
         self.batch.histograms.push(histogram::decode(message)?);
         Ok(())
     }
 
     fn metadata(&mut self, mut fields: Fields<'_>) -> Result<(), Error> {
-        self.charge(size_of::<(Arc<str>, Metadata)>() + HEAP_BYTES + fields.rest().len())?;
+        self.allowance.charge(size_of::<(Arc<str>, Metadata)>() + HEAP_BYTES + fields.rest().len())?;
         let mut kind = 0;
         let [mut family, mut help, mut unit] = [&b""[..]; 3];
         while let Some((number, wire)) = fields.tag()? {
@@ -222,12 +235,12 @@ impl Run {
 
 /// An index into the batch: columns and bytes stay under 4 Gi.
 #[inline]
-fn index(value: usize) -> Result<u32, Error> {
+pub(crate) fn index(value: usize) -> Result<u32, Error> {
     let limit = u64::from(u32::MAX);
     u32::try_from(value).map_err(|_| Error::TooLarge { what: "a column", size: value as u64, limit })
 }
 
-fn kind_of(number: u64) -> MetricType {
+pub(crate) fn kind_of(number: u64) -> MetricType {
     match number {
         1 => MetricType::Counter,
         2 => MetricType::Gauge,
@@ -240,7 +253,7 @@ fn kind_of(number: u64) -> MetricType {
     }
 }
 
-fn text(bytes: &[u8]) -> Arc<str> {
+pub(crate) fn text(bytes: &[u8]) -> Arc<str> {
     match String::from_utf8_lossy(bytes) {
         Cow::Borrowed(text) => Arc::from(text),
         Cow::Owned(text) => Arc::from(text),

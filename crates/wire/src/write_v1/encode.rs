@@ -74,7 +74,7 @@ impl Encoder {
         }
         for sample in series.histograms {
             self.inner.clear();
-            histogram::encode(sample, &mut self.inner);
+            histogram::encode(sample, false, &mut self.inner);
             put_bytes(&mut self.part, 4, &self.inner);
         }
         put_bytes(&mut self.message, 1, &self.part);
@@ -117,7 +117,7 @@ impl Encoder {
 }
 
 /// The number of `MetricMetadata.MetricType`.
-fn kind_number(kind: MetricType) -> i64 {
+pub(crate) fn kind_number(kind: MetricType) -> i64 {
     match kind {
         MetricType::Unknown => 0,
         MetricType::Counter => 1,
@@ -145,25 +145,25 @@ fn text_size(text: &str) -> usize {
     1 + bits.div_ceil(7) as usize + text.len()
 }
 
-pub(super) fn put_tag(out: &mut Vec<u8>, number: u32, wire: u32) {
+pub(crate) fn put_tag(out: &mut Vec<u8>, number: u32, wire: u32) {
     varint::put_u64(out, u64::from(number << 3 | wire));
 }
 
-pub(super) fn put_bytes(out: &mut Vec<u8>, number: u32, bytes: &[u8]) {
+pub(crate) fn put_bytes(out: &mut Vec<u8>, number: u32, bytes: &[u8]) {
     put_tag(out, number, 2);
     varint::put_u64(out, bytes.len() as u64);
     out.extend_from_slice(bytes);
 }
 
 /// Zero is the default and not written; -0 is not zero here, so that every bit arrives.
-pub(super) fn put_double(out: &mut Vec<u8>, number: u32, value: f64) {
+pub(crate) fn put_double(out: &mut Vec<u8>, number: u32, value: f64) {
     if value.to_bits() != 0 {
         put_tag(out, number, 1);
         out.extend_from_slice(&value.to_le_bytes());
     }
 }
 
-pub(super) fn put_int64(out: &mut Vec<u8>, number: u32, value: i64) {
+pub(crate) fn put_int64(out: &mut Vec<u8>, number: u32, value: i64) {
     if value != 0 {
         put_tag(out, number, 0);
         varint::put_u64(out, value as u64);

@@ -5,7 +5,7 @@ use super::Error;
 
 /// How a field is laid out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Wire {
+pub(crate) enum Wire {
     Varint,
     Fixed64,
     Bytes,
@@ -14,15 +14,15 @@ pub(super) enum Wire {
 
 /// A cursor over `body[at..end]`.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Fields<'a> {
-    pub(super) body: &'a [u8],
-    pub(super) at: usize,
-    pub(super) end: usize,
+pub(crate) struct Fields<'a> {
+    pub(crate) body: &'a [u8],
+    pub(crate) at: usize,
+    pub(crate) end: usize,
 }
 
 impl<'a> Fields<'a> {
     /// All of `body`.
-    pub(super) fn new(body: &'a [u8]) -> Self {
+    pub(crate) fn new(body: &'a [u8]) -> Self {
         Self { body, at: 0, end: body.len() }
     }
 
@@ -32,13 +32,13 @@ impl<'a> Fields<'a> {
     }
 
     #[inline]
-    pub(super) fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.at >= self.end
     }
 
     /// The next field's number and layout; `None` at the end.
     #[inline]
-    pub(super) fn tag(&mut self) -> Result<Option<(u32, Wire)>, Error> {
+    pub(crate) fn tag(&mut self) -> Result<Option<(u32, Wire)>, Error> {
         if self.is_empty() {
             return Ok(None);
         }
@@ -58,7 +58,7 @@ impl<'a> Fields<'a> {
     }
 
     #[inline]
-    pub(super) fn varint(&mut self) -> Result<u64, Error> {
+    pub(crate) fn varint(&mut self) -> Result<u64, Error> {
         if let Some(&byte) = self.body.get(self.at)
             && byte < 0x80
             && self.at < self.end
@@ -81,7 +81,7 @@ impl<'a> Fields<'a> {
     }
 
     #[inline]
-    pub(super) fn fixed64(&mut self) -> Result<u64, Error> {
+    pub(crate) fn fixed64(&mut self) -> Result<u64, Error> {
         match self.body[self.at..self.end].first_chunk::<8>() {
             Some(bytes) => {
                 self.at += 8;
@@ -91,13 +91,13 @@ impl<'a> Fields<'a> {
         }
     }
 
-    pub(super) fn double(&mut self) -> Result<f64, Error> {
+    pub(crate) fn double(&mut self) -> Result<f64, Error> {
         self.fixed64().map(f64::from_bits)
     }
 
     /// A nested message or text: a cursor over it.
     #[inline]
-    pub(super) fn nested(&mut self) -> Result<Fields<'a>, Error> {
+    pub(crate) fn nested(&mut self) -> Result<Fields<'a>, Error> {
         let start = *self;
         let len = self.varint()?;
         match usize::try_from(len) {
@@ -112,12 +112,12 @@ impl<'a> Fields<'a> {
 
     /// The bytes from here to the end.
     #[inline]
-    pub(super) fn rest(&self) -> &'a [u8] {
+    pub(crate) fn rest(&self) -> &'a [u8] {
         &self.body[self.at..self.end]
     }
 
     /// Steps over a field of no interest.
-    pub(super) fn skip(&mut self, wire: Wire) -> Result<(), Error> {
+    pub(crate) fn skip(&mut self, wire: Wire) -> Result<(), Error> {
         match wire {
             Wire::Varint => self.varint().map(drop),
             Wire::Fixed64 => self.fixed64().map(drop),
@@ -132,12 +132,12 @@ impl<'a> Fields<'a> {
 
     /// A known field of a layout that its message does not define.
     #[cold]
-    pub(super) fn wrong_wire<T>(&self) -> Result<T, Error> {
+    pub(crate) fn wrong_wire<T>(&self) -> Result<T, Error> {
         self.broken("the field in the layout that the message defines")
     }
 }
 
 /// The inverse of zigzag.
-pub(super) fn unzigzag(value: u64) -> i64 {
+pub(crate) fn unzigzag(value: u64) -> i64 {
     (value >> 1) as i64 ^ -((value & 1) as i64)
 }

@@ -1,4 +1,4 @@
-//! `prometheus.Histogram`, to and from the model's form: deltas become absolute counts and back.
+//! `prometheus.Histogram` and the same message of 2.0, to and from the model's form: deltas become absolute counts and back.
 
 use std::sync::Arc;
 
@@ -34,9 +34,9 @@ impl Buckets {
 }
 
 /// Decodes one message. What its counts add up to is the appender's to check.
-pub(super) fn decode(mut fields: Fields<'_>) -> Result<HistogramSample, Error> {
+pub(crate) fn decode(mut fields: Fields<'_>) -> Result<HistogramSample, Error> {
     let mut histogram = empty();
-    let mut timestamp = 0;
+    let (mut timestamp, mut start) = (0, 0);
     let (mut negative, mut positive) = (Buckets::default(), Buckets::default());
     while let Some((number, wire)) = fields.tag()? {
         match (number, wire) {
@@ -62,7 +62,8 @@ pub(super) fn decode(mut fields: Fields<'_>) -> Result<HistogramSample, Error> {
             (14, Wire::Varint) => histogram.counter_reset_hint = hint(fields.varint()?),
             (15, Wire::Varint) => timestamp = fields.varint()? as i64,
             (16, _) => doubles(&mut fields, wire, &mut histogram.custom_bounds)?,
-            (1..=15, _) => return fields.wrong_wire(),
+            (17, Wire::Varint) => start = fields.varint()? as i64,
+            (1..=15 | 17, _) => return fields.wrong_wire(),
             _ => fields.skip(wire)?,
         }
     }
@@ -71,7 +72,8 @@ pub(super) fn decode(mut fields: Fields<'_>) -> Result<HistogramSample, Error> {
     histogram.negative_spans = negative.spans;
     histogram.positive_spans = positive.spans;
     let timestamp = Timestamp(timestamp);
-    Ok(HistogramSample { timestamp, start_timestamp: None, histogram: Arc::new(histogram) })
+    let start_timestamp = (start != 0).then_some(Timestamp(start));
+    Ok(HistogramSample { timestamp, start_timestamp, histogram: Arc::new(histogram) })
 }
 
 /// What a message without fields says: upstream takes a missing count for an integer one.
@@ -143,8 +145,9 @@ fn doubles(fields: &mut Fields<'_>, wire: Wire, out: &mut Vec<f64>) -> Result<()
     Ok(())
 }
 
-/// Appends the message of `sample` to `out`. An integer histogram's counts are whole numbers.
-pub(super) fn encode(sample: &HistogramSample, out: &mut Vec<u8>) {
+/// Appends the message of `sample` to `out`, with its start where the message knows one (2.0). An integer
+/// histogram's counts are whole numbers.
+pub(crate) fn encode(sample: &HistogramSample, with_start: bool, out: &mut Vec<u8>) {
     let h = &*sample.histogram;
     // Both counts are members of a oneof: written even when zero.
     if h.integer {
@@ -175,6 +178,9 @@ pub(super) fn encode(sample: &HistogramSample, out: &mut Vec<u8>) {
     put_int64(out, 14, hint);
     put_int64(out, 15, sample.timestamp.0);
     put_doubles(out, 16, &h.custom_bounds);
+    if with_start {
+        put_int64(out, 17, sample.start_timestamp.unwrap_or_default().0);
+    }
 }
 
 fn put_zigzag(out: &mut Vec<u8>, number: u32, value: i64) {
