@@ -7,7 +7,7 @@ use crate::{Error, TargetGroup};
 
 /// One entry of `static_configs`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(try_from = "Written", into = "Written")]
+#[serde(transparent)]
 pub struct StaticConfig(Written);
 
 impl StaticConfig {
@@ -16,20 +16,14 @@ impl StaticConfig {
     pub fn group(&self, source: &str) -> TargetGroup {
         self.0.group(source)
     }
-}
 
-impl TryFrom<Written> for StaticConfig {
-    type Error = Error;
-
-    fn try_from(written: Written) -> Result<Self, Error> {
-        let bad = written.targets.iter().flatten().find(|target| target.contains('/'));
-        bad.map_or(Ok(()), |target| Err(Error::Address(target.clone())))?;
-        Ok(Self(written))
-    }
-}
-
-impl From<StaticConfig> for Written {
-    fn from(config: StaticConfig) -> Self {
-        config.0
+    /// Checks that targets are hosts with ports. Not for lists that relabelling rules follow: there, a target
+    /// may be anything the rules make use of, as the URL that a prober is told.
+    ///
+    /// # Errors
+    /// With the first target that has a path in it.
+    pub fn check_addresses(&self) -> Result<(), Error> {
+        let bad = self.0.targets.iter().flatten().find(|target| target.contains('/'));
+        bad.map_or(Ok(()), |target| Err(Error::Address(target.clone())))
     }
 }

@@ -140,7 +140,8 @@ impl Config {
 
     /// The main file alone, checked.
     fn parse(source: &Source, mode: Mode) -> Result<Self> {
-        let mut config: Self = yaml::parse(&source.path, &source.text)?;
+        let parsed = yaml::parse(&source.path, &source.text);
+        let mut config: Self = parsed.map_err(|error| name_misplaced_labels(error, &source.text))?;
         if mode == Mode::Agent {
             config.refuse_hub_sections(source)?;
         }
@@ -266,6 +267,25 @@ impl Jobs {
             }
         }
         Ok(())
+    }
+}
+
+/// External labels of one endpoint are shown in the field's documents and exist nowhere: whatever else is wrong
+/// with a file, one that has them is told where they belong (RW-16, RW-17).
+fn name_misplaced_labels(error: yaml::Error, text: &str) -> yaml::Error {
+    let misplaced = yaml::find_field(text, |field| {
+        let (parent, key) = field.rsplit_once('.').unwrap_or_default();
+        let parent = parent.rsplit('.').next().unwrap_or_default();
+        matches!(key, "external_labels" | "externalLabels")
+            && (parent.starts_with("remote_write[") || parent.starts_with("remoteWrite["))
+    });
+    match misplaced {
+        // The endpoint's own reader may have said so.
+        Some(_) if error.to_string().contains("write external_labels under global") => error,
+        Some(field) => {
+            error.with_note(&format!("{field} is not used there: write external_labels under global"))
+        }
+        None => error,
     }
 }
 

@@ -36,6 +36,18 @@ impl Error {
         let (field, at) = Outline::of(text).find(field);
         Self { file: file.display().to_string(), at, field, message: message.to_string() }
     }
+
+    /// The same error with another thing to say.
+    pub(crate) fn with_note(mut self, note: &str) -> Self {
+        self.message.push_str("; ");
+        self.message.push_str(note);
+        self
+    }
+}
+
+/// The first field of a document that `wanted` says yes to, of the names as in errors.
+pub(crate) fn find_field(text: &str, wanted: impl Fn(&str) -> bool) -> Option<String> {
+    Outline::of(text).names().find(|field| wanted(field)).map(str::to_owned)
 }
 
 /// Parses one document. `file` only names it. An empty document gives the defaults.
@@ -71,6 +83,9 @@ fn message(error: &serde_saphyr::Error) -> String {
         Is::Unexpected { expected: "string scalar", .. } => {
             "expected one value, came a list or a map".to_owned()
         }
+        Is::Unexpected { expected: "mapping start", .. } => "expected a map of fields".to_owned(),
+        Is::Unexpected { expected: "sequence start", .. } => "expected a list".to_owned(),
+        Is::MultipleDocuments { .. } => "expected one YAML document, came several".to_owned(),
         other => {
             let text = other.to_string();
             let end = text.rfind(" at line ").unwrap_or(text.len());

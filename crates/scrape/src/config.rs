@@ -12,6 +12,7 @@ mod unsupported;
 use std::ops::Deref;
 use std::path::Path;
 
+use nave_discovery::StaticConfig;
 use nave_model::relabel::NameScheme;
 use serde::{Deserialize, Serialize};
 
@@ -51,6 +52,10 @@ impl TryFrom<Fields> for ScrapeConfig {
         let job = format!("for scrape config with job name {:?}", fields.job_name);
         fields.http().validate().or_else(refuse)?;
         protocol::check_list(&fields.scrape_protocols).or_else(|text| refuse(format!("{text} {job}")))?;
+        if fields.relabel_configs.is_empty() {
+            let mut lists = fields.static_configs.iter();
+            lists.try_for_each(StaticConfig::check_addresses).or_else(|error| refuse(error.to_string()))?;
+        }
         if let Some(name) = &fields.fallback_scrape_protocol {
             name.parse::<Protocol>()
                 .or_else(|text| refuse(format!("invalid fallback_scrape_protocol {job}: {text}")))?;

@@ -56,6 +56,15 @@ fn refuses_with_upstreams_texts() {
     check("{job_name: a, scrape_intervall: 5s}", "scrape_intervall");
 }
 
+/// What a prober is told stands where addresses stand, and rules move it.
+#[test]
+fn targets_are_anything_when_rules_follow() {
+    let probe = "{job_name: a, static_configs: [{targets: ['https://example.com/']}], \
+                 relabel_configs: [{source_labels: [__address__], target_label: __param_target}, \
+                 {target_label: __address__, replacement: 'prober:9115'}]}";
+    assert!(config(probe).is_ok());
+}
+
 #[test]
 fn defaults_and_printing() {
     let loaded = config(

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use super::macro_support::or_default;
 use super::{Error, Secret};
 
 /// `basic_auth`: name and password, each inline or in a file.
@@ -11,13 +12,13 @@ use super::{Error, Secret};
 #[serde(deny_unknown_fields, default)]
 pub struct BasicAuth {
     /// The name.
-    #[serde(skip_serializing_if = "String::is_empty")]
+    #[serde(skip_serializing_if = "String::is_empty", deserialize_with = "or_default")]
     pub username: String,
     /// A file that holds the name.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub username_file: Option<PathBuf>,
     /// The password.
-    #[serde(skip_serializing_if = "Secret::is_empty")]
+    #[serde(skip_serializing_if = "Secret::is_empty", deserialize_with = "or_default")]
     pub password: Secret,
     /// A file that holds the password.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -59,10 +60,10 @@ impl BasicAuth {
 #[serde(deny_unknown_fields, default)]
 pub struct Authorization {
     /// The scheme; `Bearer` when empty.
-    #[serde(rename = "type", skip_serializing_if = "String::is_empty")]
+    #[serde(rename = "type", skip_serializing_if = "String::is_empty", deserialize_with = "or_default")]
     pub scheme: String,
     /// The credentials.
-    #[serde(skip_serializing_if = "Secret::is_empty")]
+    #[serde(skip_serializing_if = "Secret::is_empty", deserialize_with = "or_default")]
     pub credentials: Secret,
     /// A file that holds the credentials.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -34,6 +34,6 @@ pub use url::Url;
 /// What the macro [`crate::with_http_settings`] needs at the place of its use.
 #[doc(hidden)]
 pub mod macro_support {
-    pub use super::settings::{shown_true, shown_url};
+    pub use super::settings::{or_default, shown_true, shown_url};
     pub use serde;
 }

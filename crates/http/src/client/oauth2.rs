@@ -8,6 +8,7 @@ use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderValue};
 use serde::{Deserialize, Serialize};
 
 use super::credential::{read_credential, resolve};
+use super::macro_support::or_default;
 use super::send::Transport;
 use super::{Error, Proxy, Secret, TlsSettings};
 
@@ -23,12 +24,13 @@ const ANSWER_BYTES_MAX: u64 = 1 << 20;
 #[serde(deny_unknown_fields, default)]
 pub struct OAuth2 {
     /// Only `client_credentials`, which is the default.
-    #[serde(skip_serializing_if = "String::is_empty")]
+    #[serde(skip_serializing_if = "String::is_empty", deserialize_with = "or_default")]
     pub grant_type: String,
     /// The client's name.
+    #[serde(deserialize_with = "or_default")]
     pub client_id: String,
     /// The client's password.
-    #[serde(skip_serializing_if = "Secret::is_empty")]
+    #[serde(skip_serializing_if = "Secret::is_empty", deserialize_with = "or_default")]
     pub client_secret: Secret,
     /// The same in a file.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -37,7 +39,7 @@ pub struct OAuth2 {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub scopes: Vec<String>,
     /// The authorization server.
-    #[serde(serialize_with = "super::macro_support::shown_url")]
+    #[serde(serialize_with = "super::macro_support::shown_url", deserialize_with = "or_default")]
     pub token_url: String,
     /// More parameters of the request.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
@@ -46,10 +48,14 @@ pub struct OAuth2 {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tls_config: Option<TlsSettings>,
     /// Proxy towards the authorization server.
-    #[serde(skip_serializing_if = "String::is_empty", serialize_with = "super::macro_support::shown_url")]
+    #[serde(
+        skip_serializing_if = "String::is_empty",
+        deserialize_with = "or_default",
+        serialize_with = "super::macro_support::shown_url"
+    )]
     pub proxy_url: String,
     /// What is reached without the proxy.
-    #[serde(skip_serializing_if = "String::is_empty")]
+    #[serde(skip_serializing_if = "String::is_empty", deserialize_with = "or_default")]
     pub no_proxy: String,
     /// Whether the environment names the proxy.
     #[serde(skip_serializing_if = "std::ops::Not::not")]

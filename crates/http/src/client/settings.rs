@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use serde::{Deserialize, Serialize, Serializer};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::credential::{resolve, validate_header_name};
 use super::{Authorization, BasicAuth, HeaderValues, OAuth2, Proxy, Secret, TlsSettings};
@@ -188,14 +188,23 @@ macro_rules! with_http_settings {
             #[serde(
                 default,
                 skip_serializing_if = "String::is_empty",
-                serialize_with = "nave_http::client::macro_support::shown_url"
+                serialize_with = "nave_http::client::macro_support::shown_url",
+                deserialize_with = "nave_http::client::macro_support::or_default"
             )]
             $visibility proxy_url: String,
             /// What is reached without the proxy.
-            #[serde(default, skip_serializing_if = "String::is_empty")]
+            #[serde(
+                default,
+                skip_serializing_if = "String::is_empty",
+                deserialize_with = "nave_http::client::macro_support::or_default"
+            )]
             $visibility no_proxy: String,
             /// Whether the environment names the proxy.
-            #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+            #[serde(
+                default,
+                skip_serializing_if = "std::ops::Not::not",
+                deserialize_with = "nave_http::client::macro_support::or_default"
+            )]
             $visibility proxy_from_environment: bool,
             /// Headers for the proxy.
             #[serde(default, skip_serializing_if = "std::collections::BTreeMap::is_empty")]
@@ -302,6 +311,12 @@ impl From<Settings> for Unchecked {
 #[allow(clippy::ref_option, clippy::missing_errors_doc)] // serde gives the reference
 pub fn shown_true<S: Serializer>(switch: &Option<bool>, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_bool(switch.unwrap_or(true))
+}
+
+/// Reads a key without a value as no key.
+#[allow(clippy::missing_errors_doc)] // the deserializer's
+pub fn or_default<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(from: D) -> Result<T, D::Error> {
+    Ok(Option::deserialize(from)?.unwrap_or_default())
 }
 
 /// Shows a URL without the password that may stand in it.

@@ -13,6 +13,7 @@ use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme
 use serde::{Deserialize, Serialize};
 
 use super::credential::resolve;
+use super::macro_support::or_default;
 use super::{Error, Secret};
 
 /// A version of TLS as the configuration names it.
@@ -33,27 +34,28 @@ pub enum TlsVersion {
 #[serde(deny_unknown_fields, default)]
 pub struct TlsSettings {
     /// Trusted certificates in PEM, instead of the system's.
-    #[serde(skip_serializing_if = "String::is_empty")]
+    #[serde(skip_serializing_if = "String::is_empty", deserialize_with = "or_default")]
     pub ca: String,
     /// The same in a file.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ca_file: Option<PathBuf>,
     /// The client's certificate chain in PEM.
-    #[serde(skip_serializing_if = "String::is_empty")]
+    #[serde(skip_serializing_if = "String::is_empty", deserialize_with = "or_default")]
     pub cert: String,
     /// The same in a file.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cert_file: Option<PathBuf>,
     /// The client's key in PEM.
-    #[serde(skip_serializing_if = "Secret::is_empty")]
+    #[serde(skip_serializing_if = "Secret::is_empty", deserialize_with = "or_default")]
     pub key: Secret,
     /// The same in a file.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub key_file: Option<PathBuf>,
     /// The name that the server's certificate must carry, instead of the URL's host.
-    #[serde(skip_serializing_if = "String::is_empty")]
+    #[serde(skip_serializing_if = "String::is_empty", deserialize_with = "or_default")]
     pub server_name: String,
     /// Trusts anyone.
+    #[serde(deserialize_with = "or_default")]
     pub insecure_skip_verify: bool,
     /// The oldest version spoken.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -33,6 +33,10 @@ impl TryFrom<Written> for Alertmanager {
     fn try_from(written: Written) -> Result<Self, String> {
         let http = written.http();
         http.validate()?;
+        if written.relabel_configs.is_empty() {
+            let mut lists = written.static_configs.iter();
+            lists.try_for_each(StaticConfig::check_addresses).map_err(|error| error.to_string())?;
+        }
         let other = http.basic_auth.is_some() || http.authorization.is_some() || http.oauth2.is_some();
         if written.sigv4.is_some() && other {
             return Err(

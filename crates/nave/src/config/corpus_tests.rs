@@ -183,3 +183,16 @@ fn facts() {
     let group = std::fs::read_to_string(dir.join("static_config.bad.yml")).unwrap();
     assert!(serde_saphyr::from_str::<nave_discovery::StaticConfig>(&group).is_err());
 }
+
+/// Targets that are URLs load where rules follow, and nowhere else.
+#[test]
+fn targets_that_are_urls() {
+    let Some((dir, _)) = corpus() else { return };
+    let dir = dir.with_file_name("promtool");
+    for file in [
+        "url_in_scrape_targetgroup_with_relabel_config.good.yml",
+        "url_in_alert_targetgroup_with_relabel_config.good.yml",
+    ] {
+        load(&dir, file, Mode::Hub).expect(file);
+    }
+}

@@ -1,4 +1,4 @@
-//! Lists of which no entry may be nothing (`- ` alone), and keys without a value.
+//! Lists of which no entry may be nothing (`- ` alone).
 
 use std::marker::PhantomData;
 
@@ -48,11 +48,4 @@ pub(super) fn list<'de, D: Deserializer<'de>, T: Deserialize<'de>, N: Entry>(
 ) -> Result<Vec<T>, D::Error> {
     let entries = Option::<Vec<Present<T, N>>>::deserialize(from)?.unwrap_or_default();
     Ok(entries.into_iter().map(|entry| entry.0).collect())
-}
-
-/// A key without a value is as no key.
-pub(super) fn or_default<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(
-    from: D,
-) -> Result<T, D::Error> {
-    Ok(Option::deserialize(from)?.unwrap_or_default())
 }

@@ -2,22 +2,25 @@
 
 use std::collections::BTreeMap;
 
+use nave_http::client::macro_support::or_default;
 use nave_model::duration::PromDuration;
 use nave_model::relabel::NameScheme;
 use nave_scrape::config::{ByteSize, Defaults, Escaping};
 use serde::{Deserialize, Serialize};
 
-use super::entry::or_default;
-
 /// The `global` section (features F5).
 #[derive(Debug, Clone, Default, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Global {
+    #[serde(deserialize_with = "or_default")]
     pub(crate) scrape_interval: PromDuration,
+    #[serde(deserialize_with = "or_default")]
     pub(crate) scrape_timeout: PromDuration,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) scrape_protocols: Vec<String>,
+    #[serde(deserialize_with = "or_default")]
     pub(crate) evaluation_interval: PromDuration,
+    #[serde(deserialize_with = "or_default")]
     pub(crate) rule_query_offset: PromDuration,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub(crate) external_labels: BTreeMap<String, String>,
@@ -25,19 +28,31 @@ pub(crate) struct Global {
     pub(crate) query_log_file: String,
     #[serde(skip_serializing_if = "String::is_empty", deserialize_with = "or_default")]
     pub(crate) scrape_failure_log_file: String,
+    #[serde(deserialize_with = "or_default")]
     pub(crate) body_size_limit: ByteSize,
+    #[serde(deserialize_with = "or_default")]
     pub(crate) sample_limit: u64,
+    #[serde(deserialize_with = "or_default")]
     pub(crate) label_limit: u64,
+    #[serde(deserialize_with = "or_default")]
     pub(crate) label_name_length_limit: u64,
+    #[serde(deserialize_with = "or_default")]
     pub(crate) label_value_length_limit: u64,
+    #[serde(deserialize_with = "or_default")]
     pub(crate) target_limit: u64,
+    #[serde(deserialize_with = "or_default")]
     pub(crate) keep_dropped_targets: u64,
+    #[serde(deserialize_with = "or_default")]
     pub(crate) metric_name_validation_scheme: NameScheme,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) metric_name_escaping_scheme: Option<Escaping>,
+    #[serde(deserialize_with = "or_default")]
     pub(crate) scrape_native_histograms: bool,
+    #[serde(deserialize_with = "or_default")]
     pub(crate) convert_classic_histograms_to_nhcb: bool,
+    #[serde(deserialize_with = "or_default")]
     pub(crate) always_scrape_classic_histograms: bool,
+    #[serde(deserialize_with = "or_default")]
     pub(crate) extra_scrape_metrics: bool,
 }
 

@@ -98,7 +98,7 @@ fn misplaced_keys_are_told_their_place() {
     let check = |key: &str, at: &str, want: &str| {
         let text = format!("remote_write:\n  - url: http://hub/api/v1/write\n{key}\n");
         let error = error(&text, &[]);
-        assert!(error.starts_with(at) && error.contains(want), "{error}");
+        assert!(error.starts_with(at) && error.matches(want).count() == 1, "{error}");
     };
     let place = "write external_labels under global";
     check("    external_labels: {cluster: a}", "p.yml:3:5: remote_write[0]: ", place);
@@ -109,6 +109,18 @@ fn misplaced_keys_are_told_their_place() {
         "p.yml:4:7: remote_write[0].queue_config: ",
         "it is written max_shards",
     );
+}
+
+/// A whole object of the operator is no configuration, and is told about its labels too.
+#[test]
+fn labels_in_an_object_of_the_operator_are_told_their_place() {
+    let text = "prometheus:\n  prometheusSpec:\n    remoteWrite:\n      - url: http://hub/\n        \
+                externalLabels:\n          cluster: a\n";
+    let error = error(text, &[]);
+    assert!(error.starts_with("p.yml:1:1: field prometheus not found"), "{error}");
+    let note = "prometheus.prometheusSpec.remoteWrite[0].externalLabels is not used there: \
+                write external_labels under global";
+    assert!(error.ends_with(note), "{error}");
 }
 
 /// The three relabel rules of the field's GPU job and bare booleans as regex (GPU-02, SD-12, SD-13), with
@@ -158,6 +170,38 @@ fn relabel_rules_as_the_field_writes_them() {
     let error = error(&format!("{job}    kubernetes_sd_configs: [{{role: endpoints}}]{rules}"), &[]);
     let want = "p.yml:3:28: scrape_configs[0].kubernetes_sd_configs: kubernetes_sd_configs is not supported";
     assert!(error.starts_with(want), "{error}");
+}
+
+/// Templates leave keys without values; they are as keys that are not there.
+#[test]
+fn keys_without_values_have_their_defaults() {
+    let job = serde_json::to_value(&Config::default_hub("a:1").unwrap().scrape_configs[0]).unwrap();
+    let keys = |of: &serde_json::Value| {
+        let keys = of.as_object().unwrap().keys().filter(|key| *key != "job_name" && *key != "url");
+        keys.map(|key| format!("    {key}:\n")).collect::<String>()
+    };
+    let written = "scrape_interval scrape_timeout sample_limit label_limit scrape_failure_log_file proxy_url \
+                   no_proxy proxy_from_environment basic_auth tls_config params scrape_protocols \
+                   relabel_configs dns_sd_configs file_sd_configs http_headers";
+    let more: String = written.split_whitespace().map(|key| format!("    {key}:\n")).collect();
+    let job_keys: String =
+        keys(&job).lines().filter(|line| !more.contains(*line)).map(|line| format!("{line}\n")).collect();
+    let global = serde_json::to_value(super::Global::default()).unwrap();
+    let write = serde_json::to_value(nave_remote::RemoteWriteConfig::new("http://a/")).unwrap();
+    let text = format!(
+        "global:\n{}scrape_configs:\n  - job_name: nave\n{job_keys}{more}remote_write:\n  - url: http://a/\n{}\
+         alerting:\nremote_read:\nrule_files:\nstorage:\nruntime:\ntracing:\notlp:\n",
+        keys(&global),
+        keys(&write),
+    );
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("p.yml");
+    fs::write(&path, &text).unwrap();
+    let config = Config::load(&path, Mode::Hub).unwrap_or_else(|error| panic!("{error:#}\n{text}"));
+    let mut loaded = serde_json::to_value(&config.scrape_configs[0]).unwrap();
+    loaded["static_configs"] = job["static_configs"].clone();
+    assert_eq!(loaded, job);
+    assert_eq!(config.remote_write, [nave_remote::RemoteWriteConfig::new("http://a/")]);
 }
 
 #[test]

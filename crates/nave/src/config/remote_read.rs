@@ -2,10 +2,9 @@
 
 use std::collections::{BTreeMap, HashSet};
 
+use nave_http::client::macro_support::or_default;
 use nave_model::duration::PromDuration;
 use serde::{Deserialize, Serialize};
-
-use super::entry::or_default;
 
 /// Another store that queries would be sent to (features F11).
 #[derive(Debug, Clone, Deserialize, Serialize)]

@@ -70,6 +70,11 @@ impl Outline {
         found.map(|(field, _)| field.clone()).unwrap_or_default()
     }
 
+    /// The names of all fields, outer before inner.
+    pub(super) fn names(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().map(|(field, _)| field.as_str())
+    }
+
     /// The field of that name, or the innermost around it that is written.
     pub(super) fn find(&self, field: &str) -> (String, Option<Place>) {
         let mut wanted = field;

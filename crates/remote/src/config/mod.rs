@@ -11,6 +11,7 @@ mod unbuilt;
 use std::collections::BTreeMap;
 use std::hash::Hasher as _;
 
+use nave_http::client::macro_support::or_default;
 use nave_model::duration::PromDuration;
 use nave_model::relabel::RelabelConfig;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -63,6 +64,10 @@ fn default_remote_timeout() -> PromDuration {
     PromDuration::from_secs(30)
 }
 
+fn remote_timeout<'de, D: Deserializer<'de>>(from: D) -> Result<PromDuration, D::Error> {
+    Ok(Option::deserialize(from)?.unwrap_or_else(default_remote_timeout))
+}
+
 nave_http::with_http_settings! {
     /// One endpoint that samples are pushed to.
     #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -71,39 +76,39 @@ nave_http::with_http_settings! {
         /// Where to push, as `http://host/api/v1/write`.
         #[serde(
             default,
-            deserialize_with = "null_is_default",
+            deserialize_with = "or_default",
             serialize_with = "nave_http::client::macro_support::shown_url"
         )]
         pub url: String,
         /// Names the endpoint in logs and metrics; empty means [`RemoteWriteConfig::remote_name`].
-        #[serde(default, skip_serializing_if = "String::is_empty", deserialize_with = "null_is_default")]
+        #[serde(default, skip_serializing_if = "String::is_empty", deserialize_with = "or_default")]
         pub name: String,
         /// Time limit of one request.
-        #[serde(default = "default_remote_timeout")]
+        #[serde(default = "default_remote_timeout", deserialize_with = "remote_timeout")]
         pub remote_timeout: PromDuration,
         /// Headers sent with every request.
-        #[serde(default, skip_serializing_if = "BTreeMap::is_empty", deserialize_with = "null_is_default")]
+        #[serde(default, skip_serializing_if = "BTreeMap::is_empty", deserialize_with = "or_default")]
         pub headers: BTreeMap<String, String>,
         /// Applied to every series after the external labels.
         #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "relabel_configs")]
         pub write_relabel_configs: Vec<RelabelConfig>,
         /// Which message is sent.
-        #[serde(default)]
+        #[serde(default, deserialize_with = "or_default")]
         pub protobuf_message: ProtobufMessage,
         /// Accepted; remote write 1.0 as built here carries no exemplars yet.
-        #[serde(default)]
+        #[serde(default, deserialize_with = "or_default")]
         pub send_exemplars: bool,
         /// Accepted; remote write 1.0 as built here carries no native histograms yet.
-        #[serde(default)]
+        #[serde(default, deserialize_with = "or_default")]
         pub send_native_histograms: bool,
         /// Accepted: connections are made anew per address in any case.
-        #[serde(default)]
+        #[serde(default, deserialize_with = "or_default")]
         pub round_robin_dns: bool,
         /// Shards and batches.
-        #[serde(default, deserialize_with = "null_is_default")]
+        #[serde(default, deserialize_with = "or_default")]
         pub queue_config: QueueConfig,
         /// Type, help and unit of metric families.
-        #[serde(default, deserialize_with = "null_is_default")]
+        #[serde(default, deserialize_with = "or_default")]
         pub metadata_config: MetadataConfig,
         #[serde(default, skip_serializing)]
         sigv4: Option<unbuilt::SigV4>,
@@ -127,13 +132,6 @@ impl Serialize for RemoteWriteConfig {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         Self::serialize(self, serializer)
     }
-}
-
-/// A key without a value means its default, as upstream.
-fn null_is_default<'de, T: Deserialize<'de> + Default, D: Deserializer<'de>>(
-    deserializer: D,
-) -> Result<T, D::Error> {
-    Option::deserialize(deserializer).map(Option::unwrap_or_default)
 }
 
 /// An entry of nothing (`- `) is a mistake that would otherwise pass as a rule without effect.

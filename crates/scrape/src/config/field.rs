@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use nave_discovery::{FileSdConfig, StaticConfig};
+use nave_http::client::macro_support::or_default;
 use nave_model::duration::PromDuration;
 use nave_model::relabel::{NameScheme, RelabelConfig};
 use serde::de::{Deserialize, Deserializer, Error as _};
@@ -16,13 +17,13 @@ nave_http::with_http_settings! {
     #[serde(deny_unknown_fields)]
     pub struct Fields {
         /// Unique; the `job` label.
-        #[serde(default, deserialize_with = "text")]
+        #[serde(default, deserialize_with = "or_default")]
         pub job_name: String,
         /// How often.
-        #[serde(default, skip_serializing_if = "is_no_time")]
+        #[serde(default, skip_serializing_if = "is_no_time", deserialize_with = "or_default")]
         pub scrape_interval: PromDuration,
         /// How long a scrape may take.
-        #[serde(default, skip_serializing_if = "is_no_time")]
+        #[serde(default, skip_serializing_if = "is_no_time", deserialize_with = "or_default")]
         pub scrape_timeout: PromDuration,
         /// Names of [`super::Protocol`]s, best first.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -43,55 +44,55 @@ nave_http::with_http_settings! {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         pub extra_scrape_metrics: Option<bool>,
         /// Whether labels of the page win over those of the target.
-        #[serde(default)]
+        #[serde(default, deserialize_with = "or_default")]
         pub honor_labels: bool,
         /// Whether times of the page are kept.
-        #[serde(default = "yes")]
+        #[serde(default = "yes", deserialize_with = "or_yes")]
         pub honor_timestamps: bool,
         /// Whether series with times of their own get stale markers.
-        #[serde(default)]
+        #[serde(default, deserialize_with = "or_default")]
         pub track_timestamps_staleness: bool,
         /// Query parameters.
         #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
         pub params: BTreeMap<String, Vec<String>>,
         /// Path of the page.
-        #[serde(default = "metrics_path")]
+        #[serde(default = "metrics_path", deserialize_with = "or_metrics_path")]
         pub metrics_path: String,
         /// `http` or `https`.
-        #[serde(default = "http")]
+        #[serde(default = "http", deserialize_with = "or_http")]
         pub scheme: String,
         /// Whether pages may come compressed.
-        #[serde(default = "yes")]
+        #[serde(default = "yes", deserialize_with = "or_yes")]
         pub enable_compression: bool,
         /// Where failed scrapes are written.
-        #[serde(default, skip_serializing_if = "String::is_empty")]
+        #[serde(default, skip_serializing_if = "String::is_empty", deserialize_with = "or_default")]
         pub scrape_failure_log_file: String,
         /// Longest page, decompressed.
-        #[serde(default)]
+        #[serde(default, deserialize_with = "or_default")]
         pub body_size_limit: ByteSize,
         /// Most samples of a page.
-        #[serde(default, skip_serializing_if = "is_zero")]
+        #[serde(default, skip_serializing_if = "is_zero", deserialize_with = "or_default")]
         pub sample_limit: u64,
         /// Most labels of a series.
-        #[serde(default, skip_serializing_if = "is_zero")]
+        #[serde(default, skip_serializing_if = "is_zero", deserialize_with = "or_default")]
         pub label_limit: u64,
         /// Longest name of a label, in bytes.
-        #[serde(default, skip_serializing_if = "is_zero")]
+        #[serde(default, skip_serializing_if = "is_zero", deserialize_with = "or_default")]
         pub label_name_length_limit: u64,
         /// Longest value of a label, in bytes.
-        #[serde(default, skip_serializing_if = "is_zero")]
+        #[serde(default, skip_serializing_if = "is_zero", deserialize_with = "or_default")]
         pub label_value_length_limit: u64,
         /// Most targets of the job.
-        #[serde(default, skip_serializing_if = "is_zero")]
+        #[serde(default, skip_serializing_if = "is_zero", deserialize_with = "or_default")]
         pub target_limit: u64,
         /// How many dropped targets are shown.
-        #[serde(default, skip_serializing_if = "is_zero")]
+        #[serde(default, skip_serializing_if = "is_zero", deserialize_with = "or_default")]
         pub keep_dropped_targets: u64,
         /// Accepted; pages hold no native histograms.
-        #[serde(default, skip_serializing_if = "is_zero")]
+        #[serde(default, skip_serializing_if = "is_zero", deserialize_with = "or_default")]
         pub native_histogram_bucket_limit: u64,
         /// Accepted; pages hold no native histograms.
-        #[serde(default, skip_serializing_if = "is_zero_float")]
+        #[serde(default, skip_serializing_if = "is_zero_float", deserialize_with = "or_default")]
         pub native_histogram_min_bucket_factor: f64,
         /// Which names are accepted.
         #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -245,9 +246,16 @@ impl Fields {
     }
 }
 
-/// A text; nothing is the empty one.
-fn text<'de, D: Deserializer<'de>>(from: D) -> Result<String, D::Error> {
-    Ok(Option::deserialize(from)?.unwrap_or_default())
+fn or_yes<'de, D: Deserializer<'de>>(from: D) -> Result<bool, D::Error> {
+    Ok(Option::deserialize(from)?.unwrap_or_else(yes))
+}
+
+fn or_metrics_path<'de, D: Deserializer<'de>>(from: D) -> Result<String, D::Error> {
+    Ok(Option::deserialize(from)?.unwrap_or_else(metrics_path))
+}
+
+fn or_http<'de, D: Deserializer<'de>>(from: D) -> Result<String, D::Error> {
+    Ok(Option::deserialize(from)?.unwrap_or_else(http))
 }
 
 fn yes() -> bool {

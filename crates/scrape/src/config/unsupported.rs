@@ -1,7 +1,7 @@
 //! Discovery mechanisms that upstream has and this version has not: refused by name, because a job that
 //! silently finds no targets is worse than one that does not load.
 
-use serde::de::{Deserialize, Deserializer, Error as _};
+use serde::de::{Deserialize, Deserializer, Error as _, IgnoredAny};
 use serde::ser::{Serialize, Serializer};
 
 /// The field of `NAMES[N]`: absent, or the file does not load.
@@ -47,7 +47,11 @@ const NAMES: [&str; 35] = [
 ];
 
 impl<'de, const N: usize> Deserialize<'de> for Unsupported<N> {
-    fn deserialize<D: Deserializer<'de>>(_: D) -> Result<Self, D::Error> {
+    /// A key without a value asks for nothing.
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        if Option::<IgnoredAny>::deserialize(from)?.is_none() {
+            return Ok(Self);
+        }
         Err(D::Error::custom(format!(
             "{}_sd_configs is not supported by this version of Nave; \
              use static_configs or file_sd_configs",
