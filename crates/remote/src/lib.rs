@@ -4,10 +4,12 @@
 //!   [`nave_model::append::Append`] and bounds itself in bytes and age.
 //! - [`Sender`] tails a [`Source`] such as the queue, relabels, batches and pushes to one endpoint.
 //! - [`receive`] takes what senders push and hands it to an `Append`.
+//! - [`cluster`] says on whose behalf: credentials, stamps, limits, and what is known of each cluster.
 //!
 //! Samples are delivered at least once and in order per series. This crate knows neither scraping nor
 //! storage; wire bytes come from `nave_wire`, files from `nave_wal`.
 
+pub mod cluster;
 mod config;
 mod error;
 mod metric;
