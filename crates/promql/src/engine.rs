@@ -52,6 +52,8 @@ pub struct EngineOptions {
     pub parse: ParseOptions,
     /// Drops metric names at the end of a query (`promql-delayed-name-removal`).
     pub delayed_name_removal: bool,
+    /// `rate` and its like look at start timestamps (`use-start-timestamps`).
+    pub use_start_timestamps: bool,
 }
 
 impl Default for EngineOptions {
@@ -67,6 +69,7 @@ impl Default for EngineOptions {
             default_step_ms: Arc::new(AtomicI64::new(60_000)),
             parse: ParseOptions::default(),
             delayed_name_removal: false,
+            use_start_timestamps: false,
         }
     }
 }
@@ -178,6 +181,7 @@ impl Engine {
             lookback_ms: i64::try_from(lookback.as_millis()).unwrap_or(i64::MAX),
             default_step_ms: self.options.default_step_ms.load(Ordering::Relaxed),
             delayed_names: self.options.delayed_name_removal,
+            use_starts: self.options.use_start_timestamps,
         };
         let mut plan = plan::build(&expr, query)?;
         plan::optimize(&mut plan, steps);
@@ -212,6 +216,7 @@ impl Engine {
             cancel: cancel.clone(),
             stop: stop.clone(),
             delayed_names: self.options.delayed_name_removal,
+            use_starts: self.options.use_start_timestamps,
             samples_max: self.options.max_samples,
         });
         let job = Job { plan, steps, is_instant, query: query.to_owned(), limit: options.limit, context };

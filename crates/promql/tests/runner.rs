@@ -14,8 +14,12 @@ fn load(file: &str) -> Option<Value> {
 }
 
 async fn outcome(text: &str) -> Result<(), String> {
-    let options =
-        EngineOptions { parse: ParseOptions::ALL, delayed_name_removal: true, ..EngineOptions::default() };
+    let options = EngineOptions {
+        parse: ParseOptions::ALL,
+        delayed_name_removal: true,
+        use_start_timestamps: true,
+        ..EngineOptions::default()
+    };
     let engine = Engine::new(options, SystemClock::shared(), &Registry::default());
     let script = Script::parse(text).map_err(|error| error.to_string())?;
     let verdicts = run(&script, &engine, Modes::All).await.map_err(|error| error.to_string())?;
@@ -27,23 +31,17 @@ async fn outcome(text: &str) -> Result<(), String> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn scripts() {
-    /// Scripts that use what the executor cannot run yet; may only shrink.
-    const UNSUPPORTED_MAX: usize = 12;
     let Some(corpus) = load("runner-cases.json") else { return };
     let cases = corpus["scripts"].as_array().unwrap();
     assert_eq!(cases.len(), 98);
-    let (mut wrong, mut unsupported) = (Vec::new(), 0);
+    let mut wrong = Vec::new();
     for case in cases {
         let got = outcome(case["script"].as_str().unwrap()).await;
-        if got.as_ref().is_err_and(|message| message.contains("is not supported by this version")) {
-            // The executor's gap, not the runner's.
-            unsupported += 1;
-        } else if got.is_ok() != case["error"].is_null() {
+        if got.is_ok() != case["error"].is_null() {
             wrong.push(format!("{}\n    want {}\n    got  {got:?}", case["name"], case["error"]));
         }
     }
     assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
-    assert!(unsupported <= UNSUPPORTED_MAX, "{unsupported}");
 }
 
 #[test]

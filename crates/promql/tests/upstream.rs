@@ -21,6 +21,7 @@ fn engine() -> Engine {
         max_samples: 10_000,
         parse: ParseOptions::ALL,
         delayed_name_removal: true,
+        use_start_timestamps: true,
         ..EngineOptions::default()
     };
     Engine::new(options, SystemClock::shared(), &Registry::default())

@@ -114,6 +114,7 @@ fn engine(process: &Process, memory: Budget) -> Engine {
         default_step_ms: process.status.default_step(),
         parse,
         delayed_name_removal: flags.has_feature("promql-delayed-name-removal"),
+        use_start_timestamps: flags.has_feature("use-start-timestamps"),
     };
     Engine::new(options, process.clock.clone(), &process.registry)
 }

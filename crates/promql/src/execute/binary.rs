@@ -67,7 +67,7 @@ struct WithScalar {
 
 impl WithScalar {
     fn note(&self, Remark { level, text }: Remark) {
-        self.context.note(|notes| notes.add(Note { level, text, pos: Some(self.pos) }));
+        self.context.note(|notes| notes.add(Note::new(level, text, Some(self.pos))));
     }
 
     /// As [`Self::value`], for the common case.

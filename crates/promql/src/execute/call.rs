@@ -22,6 +22,7 @@ pub(crate) fn is_elementwise(function: FunctionId) -> bool {
             | F::Timestamp
             | F::Vector
             | F::Scalar
+            | F::StartTimestamp
             | F::Time
             | F::LabelReplace
             | F::LabelJoin
@@ -90,6 +91,7 @@ pub(super) fn operator(
             each(arg(0)?, context, move |step, value| Some(math::round(value, to[step])))
         }
         F::Timestamp => Box::new(StepTimes { input: arg(0)?, steps, context: context.clone() }),
+        F::StartTimestamp => Box::new(Nothing { input: arg(0)? }),
         F::HistogramCount | F::HistogramSum | F::HistogramAvg | F::HistogramStddev | F::HistogramStdvar => {
             Box::new(OfHistogram { input: arg(0)?, function, context: context.clone() })
         }
@@ -234,6 +236,24 @@ impl Operator for StepTimes {
         for (step, time) in self.steps.iter().enumerate().filter(|(step, _)| input.is_present(*step)) {
             column.set(step, time as f64 / 1000.0);
         }
+        Ok(())
+    }
+}
+
+/// `start_timestamp(v)` of anything but a selector: computed values have none.
+struct Nothing {
+    input: BoxOperator,
+}
+
+impl Operator for Nothing {
+    fn series(&mut self) -> Result<Vec<Series>> {
+        // For the errors that it may have.
+        self.input.series()?;
+        Ok(Vec::new())
+    }
+
+    fn next(&mut self, column: &mut Column) -> Result<()> {
+        column.reset(0);
         Ok(())
     }
 }

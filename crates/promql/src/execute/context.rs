@@ -26,6 +26,7 @@ struct Shared {
     cancel: Shutdown,
     stop: Arc<AtomicU8>,
     delayed_names: bool,
+    use_starts: bool,
     samples: Samples,
     notes: Mutex<Notes>,
 }
@@ -52,15 +53,29 @@ pub(crate) struct Parts {
     /// Set to 1 before `cancel` fires because of the timeout.
     pub(crate) stop: Arc<AtomicU8>,
     pub(crate) delayed_names: bool,
+    /// Whether start timestamps count.
+    pub(crate) use_starts: bool,
     pub(crate) samples_max: u64,
 }
 
 impl Context {
     pub(crate) fn new(parts: Parts) -> Self {
-        let Parts { store, scope, runtime, budget, cancel, stop, delayed_names, samples_max } = parts;
+        let Parts { store, scope, runtime, budget, cancel, stop, delayed_names, use_starts, samples_max } =
+            parts;
         let samples = Samples { max: samples_max, ..Samples::default() };
         let notes = Mutex::default();
-        Self(Arc::new(Shared { store, scope, runtime, budget, cancel, stop, delayed_names, samples, notes }))
+        Self(Arc::new(Shared {
+            store,
+            scope,
+            runtime,
+            budget,
+            cancel,
+            stop,
+            delayed_names,
+            use_starts,
+            samples,
+            notes,
+        }))
     }
 
     pub(crate) fn store(&self) -> &dyn Select {
@@ -77,6 +92,11 @@ impl Context {
 
     pub(crate) fn cancel(&self) -> &Shutdown {
         &self.0.cancel
+    }
+
+    /// Whether start timestamps count.
+    pub(crate) fn use_starts(&self) -> bool {
+        self.0.use_starts
     }
 
     /// Waits for I/O; only on the thread of the query.
@@ -150,7 +170,7 @@ impl Context {
     pub(crate) fn store_warnings(&self, texts: Vec<String>) {
         let mut notes = self.0.notes.lock();
         for text in texts {
-            notes.add(Note { level: super::note::Level::Warning, text, pos: None });
+            notes.add(Note::new(super::note::Level::Warning, text, None));
         }
     }
 

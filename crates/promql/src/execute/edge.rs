@@ -1,13 +1,12 @@
 //! `smoothed` instant selectors, and functions over `anchored` and `smoothed` ranges.
-//!
-//! Native histograms are refused by name here.
 
+use nave_model::sample::Value;
 use nave_model::select::Columns;
 
+use super::range_function::{Step, warn_mixed_samples};
 use super::scan::{Evaluate, Scratch};
-use super::{Column, Result, Series};
-use crate::ast::Edge;
-use crate::error::QueryError;
+use super::{Column, Result, Series, edge_histogram};
+use crate::ast::{Edge, Position};
 use crate::function::FunctionId;
 use crate::kernel::edge::{Edges, smoothed};
 use crate::kernel::rate;
@@ -28,33 +27,33 @@ impl Reach {
         (start.saturating_sub(self.lookback_ms), end.saturating_add(right))
     }
 
-    /// The value of `function` over `(start, end]`, from the samples of the wider `window`.
+    /// The value of the function over `(start, end]`, from the samples of the wider `window`.
     pub(super) fn apply(
         self,
-        function: FunctionId,
+        step: &mut Step<'_>,
         window: &Window<'_>,
-        start: i64,
-        end: i64,
-    ) -> Result<Option<f64>> {
-        use FunctionId as F;
-        if !window.histograms.is_empty() {
-            return Err(refused(self.edge));
-        }
-        let counter = matches!(function, F::Rate | F::Increase);
+        (start, end): (i64, i64),
+    ) -> Option<Value> {
+        let counter = matches!(step.function, FunctionId::Rate | FunctionId::Increase);
         let edges = Edges { start, end, smoothed: self.edge == Edge::Smoothed, counter };
-        let Some(bounded) = edges.bound(window) else { return Ok(None) };
-        let values = || bounded.values().collect::<Vec<_>>();
-        Ok(Some(match function {
-            F::Changes => rate::changes(&values()),
-            F::Resets => rate::resets(&values()),
-            F::Rate => bounded.difference(true) / ((end - start) as f64 / 1000.0),
-            _ => bounded.difference(counter),
-        }))
+        if !window.histograms.is_empty() {
+            return edge_histogram::apply(step, window, edges);
+        }
+        edge_value(step.function, window, edges).map(Value::Float)
     }
 }
 
-fn refused(edge: Edge) -> QueryError {
-    QueryError::not_built(&format!("native histograms with modifier {}", edge.as_str()))
+/// The value of `function` over floats.
+pub(super) fn edge_value(function: FunctionId, window: &Window<'_>, edges: Edges) -> Option<f64> {
+    use FunctionId as F;
+    let bounded = edges.bound(window)?;
+    let values = || bounded.values().collect::<Vec<_>>();
+    Some(match function {
+        F::Changes => rate::changes(&values()),
+        F::Resets => rate::resets(&values()),
+        F::Rate => bounded.difference(true) / ((edges.end - edges.start) as f64 / 1000.0),
+        _ => bounded.difference(edges.counter),
+    })
 }
 
 /// The interpolated value per step.
@@ -62,12 +61,14 @@ pub(super) struct Smooth {
     pub(super) steps: Steps,
     pub(super) shift: Shift,
     pub(super) lookback_ms: i64,
+    /// Where the selector stands.
+    pub(super) pos: Position,
 }
 
 impl Evaluate for Smooth {
     fn evaluate(
         &self,
-        _: &Series,
+        series: &Series,
         samples: &mut Columns,
         scratch: &mut Scratch,
         column: &mut Column,
@@ -78,8 +79,17 @@ impl Evaluate for Smooth {
             let at = self.shift.apply(time);
             let (start, end) = (at.saturating_sub(self.lookback_ms), at.saturating_add(self.lookback_ms));
             let window = cursor.window(&scratch.points, start, end, time);
+            if window.is_mixed() {
+                warn_mixed_samples(&mut scratch.notes, self.pos, series.labels.metric_name());
+                continue;
+            }
             if !window.histograms.is_empty() {
-                return Err(refused(Edge::Smoothed));
+                let (notes, metric) = (&mut scratch.notes, series.labels.metric_name());
+                if let Some(value) = edge_histogram::smoothed(&window, at, (notes, self.pos, metric)) {
+                    column.set_histogram(step, value);
+                    scratch.looked_at += 1;
+                }
+                continue;
             }
             if let Some(value) = smoothed(&window, at) {
                 column.set(step, value);

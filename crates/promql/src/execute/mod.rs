@@ -18,8 +18,10 @@ mod context;
 mod count_values;
 mod dedupe;
 mod edge;
+mod edge_histogram;
 mod grouping;
 mod histogram_call;
+mod info;
 mod label;
 mod limit_ratio;
 mod matching;
@@ -51,6 +53,7 @@ pub(crate) use note::Level;
 pub(crate) use range_function::range_kernel;
 use range_histogram::range_histogram;
 pub(crate) use raw::raw;
+use scan::Reading;
 
 type Result<T, E = QueryError> = std::result::Result<T, E>;
 
@@ -90,11 +93,15 @@ pub(crate) fn operator(node: &Node, steps: Steps, context: &Context) -> Result<B
     Ok(match &node.kind {
         Kind::Number(value) => scalar::number(*value, steps),
         Kind::Text(_) => return Err(QueryError::Internal("a text has no samples".into())),
-        Kind::Scan(source) => scan::instant(source, steps, context, false),
-        Kind::Timestamps(source) => scan::instant(source, steps, context, true),
+        Kind::Scan(source) => scan::instant(source, steps, context, (Reading::Value, node.pos)),
+        Kind::Timestamps(source) => scan::instant(source, steps, context, (Reading::Time, node.pos)),
+        Kind::StartTimes(source) => scan::instant(source, steps, context, (Reading::StartTime, node.pos)),
+        Kind::Info(info) => info::operator(inner(&info.input)?, info, steps, context),
         Kind::Raw(_) => return Err(QueryError::Internal("range vector outside of a function".into())),
         Kind::Range(call) => range::operator(call, steps, context)?,
-        Kind::Call { function, args, positions } => call::operator(node, *function, (args, positions), steps, context)?,
+        Kind::Call { function, args, positions } => {
+            call::operator(node, *function, (args, positions), steps, context)?
+        }
         Kind::Absent { input, labels } => absent::operator(inner(input)?, labels, steps),
         Kind::Aggregate(aggregate) => aggregate_operator(aggregate, steps, context)?,
         Kind::Binary(node_binary) => binary::operator(node, node_binary, steps, context)?,

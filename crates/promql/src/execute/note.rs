@@ -16,6 +16,19 @@ pub(crate) struct Note {
     pub(crate) text: String,
     /// `None` for what the store says.
     pub(crate) pos: Option<Position>,
+    /// How often it was made; 0 where that is not told.
+    pub(crate) occurrences: u64,
+}
+
+impl Note {
+    /// A note without a count.
+    pub(crate) fn new(level: Level, text: String, pos: Option<Position>) -> Self {
+        Self { level, text, pos, occurrences: 0 }
+    }
+
+    fn count(&self) -> String {
+        if self.occurrences > 1 { format!(" ({} occurrences)", self.occurrences) } else { String::new() }
+    }
 }
 
 /// Notes without repetition: of equal texts the first stays.
@@ -28,19 +41,32 @@ const NOTES_MAX: usize = 1000;
 impl Notes {
     /// Adds a warning.
     pub(crate) fn warn(&mut self, pos: Position, text: impl Into<String>) {
-        self.add(Note { level: Level::Warning, text: text.into(), pos: Some(pos) });
+        self.add(Note::new(Level::Warning, text.into(), Some(pos)));
     }
 
     /// Adds an info.
     pub(crate) fn info(&mut self, pos: Position, text: impl Into<String>) {
-        self.add(Note { level: Level::Info, text: text.into(), pos: Some(pos) });
+        self.add(Note::new(Level::Info, text.into(), Some(pos)));
+    }
+
+    /// Adds the warning that a sample of `metric` starts before the previous one was taken.
+    pub(crate) fn overlap(&mut self, pos: Position, metric: &str) {
+        let text = format!(
+            "sample has start time that overlaps with previous sample timestamp for metric {}",
+            quoted(metric)
+        );
+        self.add(Note { occurrences: 1, ..Note::new(Level::Warning, text, Some(pos)) });
     }
 
     /// Adds a note.
     pub(crate) fn add(&mut self, note: Note) {
-        let known = self.0.iter().any(|known| known.level == note.level && known.text == note.text);
-        if !known && self.0.len() < NOTES_MAX {
-            self.0.push(note);
+        let same = |known: &Note| known.level == note.level && known.text == note.text;
+        match self.0.iter().position(same) {
+            Some(at) => {
+                self.0[at].occurrences = self.0[at].occurrences.saturating_add(note.occurrences);
+            }
+            None if self.0.len() < NOTES_MAX => self.0.push(note),
+            None => {}
         }
     }
 
@@ -59,7 +85,7 @@ impl Notes {
             match note.pos {
                 Some(pos) => {
                     let (line, column) = pos.line_column(query);
-                    format!("{prefix}{} ({line}:{column})", note.text)
+                    format!("{prefix}{}{} ({line}:{column})", note.text, note.count())
                 }
                 None => note.text.clone(),
             }

@@ -64,6 +64,10 @@ impl Windows {
         self.shift.at.is_some() && self.params.is_empty()
     }
 
+    fn looks_at_starts(&self) -> bool {
+        matches!(self.function, FunctionId::Rate | FunctionId::Increase | FunctionId::Irate)
+    }
+
     fn note_not_counter(&self, series: &Series, column: &Column, scratch: &mut Scratch) {
         use FunctionId as F;
         let name = series.labels.metric_name();
@@ -109,16 +113,13 @@ impl Evaluate for Windows {
             }
             scratch.looked_at += window.len() as u64;
             scratch.window = scratch.window.max(window.len() as u64);
-            if let Some(reach) = self.reach {
-                if let Some(value) = reach.apply(self.function, &window, start, end)? {
-                    column.set(index, value);
-                }
-                continue;
-            }
             for (param, values) in params.iter_mut().zip(&self.params) {
                 *param = values[index];
             }
-            let step = Step {
+            if self.looks_at_starts() && window.has_overlap() {
+                scratch.notes.overlap(self.pos, series.labels.metric_name());
+            }
+            let mut step = Step {
                 function: self.function,
                 name: self.name,
                 params: &params,
@@ -128,7 +129,11 @@ impl Evaluate for Windows {
                 buffer: &mut scratch.buffer,
                 notes: &mut scratch.notes,
             };
-            if let Some(value) = apply(step, &window)? {
+            let value = match self.reach {
+                Some(reach) => reach.apply(&mut step, &window, (start, end)),
+                None => apply(step, &window)?,
+            };
+            if let Some(value) = value {
                 column.set_value(index, value);
             }
         }

@@ -6,8 +6,8 @@
 use nave_model::sample::Value;
 
 use super::Result;
-use super::quantile::warn_one;
 use super::note::{Notes, quoted};
+use super::quantile::warn_one;
 use crate::ast::Position;
 use crate::error::QueryError;
 use crate::function::FunctionId;
@@ -116,7 +116,7 @@ fn floats(step: &mut Step<'_>, window: &Window<'_>) -> Result<Option<f64>> {
         F::Irate => rate::instant(window, true),
         F::Idelta => rate::instant(window, false),
         F::Changes => Some(rate::changes(values)),
-        F::Resets => Some(rate::resets(values)),
+        F::Resets => Some(rate::window_resets(window)),
         F::Deriv if values.len() < 2 => None,
         F::Deriv => Some(regression::linear_regression(window.times, values, window.times[0].0).0),
         F::PredictLinear if values.len() < 2 => None,
@@ -162,8 +162,12 @@ fn check_factor(what: &str, short: &str, value: f64) -> Result<()> {
 
 /// The warning for a window with both kinds.
 pub(super) fn warn_mixed(step: &mut Step<'_>) {
-    let text = format!("encountered a mix of histograms and floats for metric name {}", quoted(step.metric));
-    step.notes.warn(step.pos, text);
+    warn_mixed_samples(step.notes, step.pos, step.metric);
+}
+
+/// The warning for samples of both kinds.
+pub(super) fn warn_mixed_samples(notes: &mut Notes, pos: Position, metric: &str) {
+    notes.warn(pos, format!("encountered a mix of histograms and floats for metric name {}", quoted(metric)));
 }
 
 /// The info for a function of floats that saw histograms too.

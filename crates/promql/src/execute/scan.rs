@@ -7,6 +7,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use nave_base::budget::Charge;
+use nave_model::histogram::{CounterResetHint, Histogram};
 use nave_model::sample::is_stale;
 use nave_model::select::{Columns, Hint, Pages, Selected, Selection};
 use rayon::prelude::*;
@@ -15,6 +16,8 @@ use super::column::{self, Column};
 use super::edge::Smooth;
 use super::note::Notes;
 use super::{BoxOperator, Context, Operator, Result, Series};
+use crate::ast::Position;
+use crate::kernel::histogram::is_reset;
 use crate::plan::{Shift, Source, Steps};
 
 /// What is computed from the samples of one series.
@@ -56,6 +59,7 @@ pub(crate) struct Scan {
     context: Context,
     selection: Option<Selection>,
     evaluate: Arc<dyn Evaluate>,
+    detects_resets: bool,
     steps: usize,
     selected: Option<Box<dyn Selected>>,
     series: Vec<Series>,
@@ -71,6 +75,7 @@ impl Scan {
             context: context.clone(),
             selection: Some(selection(source, steps, context)),
             evaluate,
+            detects_resets: source.detects_resets,
             steps: steps.len(),
             selected: None,
             series: Vec::new(),
@@ -118,6 +123,12 @@ impl Scan {
         let (samples, scratch) = state;
         pages.decode(index, samples)?;
         self.context.count_read(samples.len());
+        if !self.context.use_starts() {
+            samples.start_timestamps.clear();
+        }
+        if self.detects_resets && !samples.histograms.is_empty() {
+            detect_resets(samples);
+        }
         let mut column = Column::new(self.steps);
         (scratch.looked_at, scratch.window) = (0, 0);
         self.evaluate.evaluate(&self.series[index], samples, scratch, &mut column)?;
@@ -182,13 +193,52 @@ pub(crate) fn selection(source: &Source, steps: Steps, context: &Context) -> Sel
     }
 }
 
-/// The newest sample per step, or its time in seconds.
-pub(crate) fn instant(source: &Source, steps: Steps, context: &Context, timestamps: bool) -> BoxOperator {
+/// Fills in the counter reset hints that the store left open, from each histogram and the one before it.
+fn detect_resets(samples: &mut Columns) {
+    let mut before: Option<(u32, Arc<Histogram>)> = None;
+    for (index, histogram) in &mut samples.histograms {
+        if is_stale(histogram.sum) {
+            continue;
+        }
+        let previous = before.take().filter(|(at, _)| is_next(&samples.values, *at, *index));
+        if let Some((_, previous)) = previous
+            && histogram.counter_reset_hint == CounterResetHint::Unknown
+        {
+            let reset = is_reset(histogram, &previous);
+            Arc::make_mut(histogram).counter_reset_hint =
+                if reset { CounterResetHint::Reset } else { CounterResetHint::NotReset };
+        }
+        before = Some((*index, histogram.clone()));
+    }
+}
+
+/// Whether no float stands between two samples; stale histograms, whose place is 0, may.
+fn is_next(values: &[f64], from: u32, to: u32) -> bool {
+    values[from as usize..to as usize].iter().all(|value| *value == 0.0)
+}
+
+/// What of the newest sample is wanted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Reading {
+    Value,
+    /// Its time in seconds.
+    Time,
+    /// Since when it counts, in seconds; 0 where that is not known.
+    StartTime,
+}
+
+/// The newest sample per step; `pos` is the selector's.
+pub(crate) fn instant(
+    source: &Source,
+    steps: Steps,
+    context: &Context,
+    (reading, pos): (Reading, Position),
+) -> BoxOperator {
     if source.edge.is_some() {
-        let smooth = Smooth { steps, shift: source.shift, lookback_ms: source.lookback_ms };
+        let smooth = Smooth { steps, shift: source.shift, lookback_ms: source.lookback_ms, pos };
         return Box::new(Scan::new(source, steps, context, Arc::new(smooth)));
     }
-    let newest = Newest { steps, shift: source.shift, lookback: source.window_ms, timestamps };
+    let newest = Newest { steps, shift: source.shift, lookback: source.window_ms, reading };
     Box::new(Scan::new(source, steps, context, Arc::new(newest)))
 }
 
@@ -196,7 +246,7 @@ struct Newest {
     steps: Steps,
     shift: Shift,
     lookback: i64,
-    timestamps: bool,
+    reading: Reading,
 }
 
 impl Evaluate for Newest {
@@ -223,7 +273,11 @@ impl Evaluate for Newest {
             let histogram = histograms.peek().filter(|(at, _)| *at as usize == index).map(|(_, h)| h);
             match histogram {
                 Some(histogram) if is_stale(histogram.sum) => continue,
-                _ if self.timestamps => column.set(step, found.seconds()),
+                _ if self.reading == Reading::Time => column.set(step, found.seconds()),
+                _ if self.reading == Reading::StartTime => {
+                    let start = samples.start_timestamps.get(index);
+                    column.set(step, start.map_or(0.0, |start| start.seconds()));
+                }
                 Some(histogram) => column.set_histogram(step, histogram.clone()),
                 None => column.set(step, samples.values[index]),
             }
@@ -233,6 +287,6 @@ impl Evaluate for Newest {
     }
 
     fn drops_name(&self) -> bool {
-        self.timestamps
+        self.reading != Reading::Value
     }
 }

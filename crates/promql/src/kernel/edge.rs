@@ -28,31 +28,47 @@ pub(crate) struct Bounded<'a> {
 }
 
 impl Edges {
+    /// The samples at `times` that decide: from the one at or before the left end, if there is one, to the
+    /// last one inside or, when smoothed, the first one at or beyond the right end. `None` when all of them
+    /// are before or after the range.
+    pub(crate) fn deciding(&self, times: &[Timestamp]) -> Option<Deciding> {
+        let newest = times.len().checked_sub(1)?;
+        let until = |before: &dyn Fn(i64) -> bool| times[..newest].partition_point(|time| before(time.0));
+        let first = until(&|time| time <= self.start).saturating_sub(1);
+        let last = if self.smoothed { until(&|time| time < self.end) } else { newest };
+        if times[last].0 <= self.start || times[first].0 > self.end {
+            return None;
+        }
+        Some(Deciding {
+            first,
+            last,
+            cuts_left: self.smoothed && times[first].0 < self.start,
+            cuts_right: self.smoothed && last > 0 && times[last].0 > self.end,
+        })
+    }
+
     /// `None` when all samples are before or after the range.
     pub(crate) fn bound<'a>(&self, window: &Window<'a>) -> Option<Bounded<'a>> {
         let (times, values) = (window.times, window.values);
-        let newest = values.len().checked_sub(1)?;
-        let until = |before: &dyn Fn(i64) -> bool| times[..newest].partition_point(|time| before(time.0));
-        let mut first = until(&|time| time <= self.start).saturating_sub(1);
-        let mut after = if self.smoothed { until(&|time| time < self.end) } else { newest } + 1;
-        if times[after - 1].0 <= self.start || times[first].0 > self.end {
-            return None;
-        }
-        let left = if self.smoothed && times[first].0 < self.start {
-            interpolate(times, values, first, self.start, self.counter)
-        } else {
-            values[first]
-        };
-        let last = after - 1;
-        let right = if self.smoothed && last > 0 && times[last].0 > self.end {
-            interpolate(times, values, last - 1, self.end, self.counter)
-        } else {
-            values[last]
-        };
-        first += usize::from(times[first].0 <= self.start);
-        after -= usize::from(times[last].0 >= self.end);
-        Some(Bounded { left, inside: values.get(first..after).unwrap_or_default(), right })
+        let Deciding { first, last, cuts_left, cuts_right } = self.deciding(times)?;
+        let at = |index: usize, time: i64| interpolate(times, values, index, time, self.counter);
+        let left = if cuts_left { at(first, self.start) } else { values[first] };
+        let right = if cuts_right { at(last - 1, self.end) } else { values[last] };
+        let from = first + usize::from(times[first].0 <= self.start);
+        let to = last + 1 - usize::from(times[last].0 >= self.end);
+        Some(Bounded { left, inside: values.get(from..to).unwrap_or_default(), right })
     }
+}
+
+/// Indexes of the first and last sample that a range looks at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Deciding {
+    pub(crate) first: usize,
+    pub(crate) last: usize,
+    /// The left end lies between the first sample and the next one.
+    pub(crate) cuts_left: bool,
+    /// The right end lies between the last sample and the one before it.
+    pub(crate) cuts_right: bool,
 }
 
 impl Bounded<'_> {

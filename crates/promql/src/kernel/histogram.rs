@@ -18,7 +18,7 @@ pub(crate) use bucket::same;
 use combine::Combined;
 pub(crate) use combine::{add, is_reset, subtract};
 pub(crate) use figure::{average, fraction, has_nan_observations, quantile, text, variance};
-pub(crate) use rate::{Remark, difference, last_difference};
+pub(crate) use rate::{Remark, between, difference, edge_difference, last_difference, remark_types};
 pub(crate) use total::Total;
 pub(crate) use trim::trimmed;
 

@@ -50,7 +50,10 @@ mod tests {
     #[test]
     fn nan_wins() {
         assert!(max(f64::NAN, 1.0).is_nan() && min(1.0, f64::NAN).is_nan());
-        assert_eq!((max(f64::INFINITY, f64::NAN), min(f64::NAN, f64::NEG_INFINITY)), (f64::INFINITY, f64::NEG_INFINITY));
+        assert_eq!(
+            (max(f64::INFINITY, f64::NAN), min(f64::NAN, f64::NEG_INFINITY)),
+            (f64::INFINITY, f64::NEG_INFINITY)
+        );
         assert_eq!((max(1.0, 2.0), min(1.0, 2.0), sign(-3.0)), (2.0, 1.0, -1.0));
     }
 }

@@ -1,6 +1,7 @@
 //! `rate`, `increase`, `delta` with extrapolation to the edges of the window; `irate`, `idelta`;
 //! `changes`, `resets`.
 
+use super::start::since;
 use super::window::Window;
 
 /// What is computed from the first and last sample of a window.
@@ -23,26 +24,39 @@ pub(crate) struct Extent {
     pub(crate) count: usize,
 }
 
-/// By what a difference between first and last sample is multiplied. `at_zero` is how far before the
-/// first sample a counter was zero, in seconds, as a share of the sampled interval.
-pub(crate) fn extrapolation_factor(
-    window: &Window<'_>,
-    extent: Extent,
-    at_zero: Option<f64>,
-    per_second: bool,
-) -> f64 {
+/// Where a counter was zero before the first sample.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) enum Zero {
+    /// Nothing is known.
+    Unknown,
+    /// So far before it in a straight line, as a share of the sampled interval.
+    Estimated(f64),
+    /// At this time in ms, inside the window: it counts as a sample.
+    At(i64),
+}
+
+/// By what a difference between first and last sample is multiplied.
+pub(crate) fn extrapolation_factor(window: &Window<'_>, extent: Extent, zero: Zero, per_second: bool) -> f64 {
     let mut to_start = (extent.first - window.start) as f64 / 1000.0;
     let mut to_end = (window.end - extent.last) as f64 / 1000.0;
-    let sampled = (extent.last - extent.first) as f64 / 1000.0;
-    let between = sampled / (extent.count - 1) as f64;
+    let mut sampled = (extent.last - extent.first) as f64 / 1000.0;
+    // A single sample counts only with a known zero; nothing says how far apart samples are.
+    let between = if extent.count > 1 { sampled / (extent.count - 1) as f64 } else { 0.0 };
     let threshold = between * 1.1;
     if to_start >= threshold {
         to_start = between / 2.0;
     }
-    if let Some(share) = at_zero {
-        let to_zero = sampled * share;
-        if to_zero < to_start {
-            to_start = to_zero;
+    match zero {
+        Zero::Unknown => {}
+        Zero::Estimated(share) => {
+            let to_zero = sampled * share;
+            if to_zero < to_start {
+                to_start = to_zero;
+            }
+        }
+        Zero::At(time) => {
+            sampled = (extent.last - time) as f64 / 1000.0;
+            to_start = 0.0;
         }
     }
     if to_end >= threshold {
@@ -55,9 +69,18 @@ pub(crate) fn extrapolation_factor(
     factor
 }
 
-/// `rate`, `increase` or `delta` of the floats; `None` with less than two of them.
+/// `rate`, `increase` or `delta` of the floats; `None` with less than two of them, unless a counter is known
+/// to have been zero before the only one.
 pub(crate) fn extrapolated(window: &Window<'_>, what: Extrapolation) -> Option<f64> {
-    let [first, .., last] = window.values else { return None };
+    let (first, last) = (window.values.first()?, window.values.last()?);
+    let known = if what.counter && !window.starts.is_empty() {
+        since(window.times, window.starts, 0).zero_after(window.start)
+    } else {
+        None
+    };
+    if window.values.len() < 2 && known.is_none() {
+        return None;
+    }
     let mut difference = last - first;
     if what.counter {
         for lost in window.resets.lost() {
@@ -69,8 +92,15 @@ pub(crate) fn extrapolated(window: &Window<'_>, what: Extrapolation) -> Option<f
         last: window.times[window.times.len() - 1].0,
         count: window.values.len(),
     };
-    let at_zero = (what.counter && difference > 0.0 && *first >= 0.0).then(|| first / difference);
-    Some(difference * extrapolation_factor(window, extent, at_zero, what.per_second))
+    let zero = match known {
+        Some(time) => {
+            difference += first;
+            Zero::At(time)
+        }
+        None if what.counter && difference > 0.0 && *first >= 0.0 => Zero::Estimated(first / difference),
+        None => Zero::Unknown,
+    };
+    Some(difference * extrapolation_factor(window, extent, zero, what.per_second))
 }
 
 /// `irate` (per second, drops are resets) or `idelta` of the last two floats.
@@ -84,7 +114,8 @@ pub(crate) fn instant(window: &Window<'_>, per_second: bool) -> Option<f64> {
     if !per_second {
         return Some(last - before);
     }
-    let difference = if last < before { *last } else { last - before };
+    let reset = last < before || window.restarted(window.values.len() - 1);
+    let difference = if reset { *last } else { last - before };
     Some(difference / (interval as f64 / 1000.0))
 }
 
@@ -92,6 +123,15 @@ pub(crate) fn instant(window: &Window<'_>, per_second: bool) -> Option<f64> {
 pub(crate) fn changes(values: &[f64]) -> f64 {
     let changed = |pair: &&[f64]| pair[1] != pair[0] && !(pair[1].is_nan() && pair[0].is_nan());
     values.windows(2).filter(changed).count() as f64
+}
+
+/// How often the counter of a window began again.
+pub(crate) fn window_resets(window: &Window<'_>) -> f64 {
+    if window.starts.is_empty() {
+        return resets(window.values);
+    }
+    let values = window.values;
+    (1..values.len()).filter(|at| values[*at] < values[*at - 1] || window.restarted(*at)).count() as f64
 }
 
 /// How often the value dropped.

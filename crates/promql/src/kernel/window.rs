@@ -10,6 +10,8 @@ use nave_model::sample::is_stale;
 use nave_model::select::Columns;
 use nave_model::time::Timestamp;
 
+use super::start::{Since, restarted, since};
+
 /// The samples of one series without stale markers.
 #[derive(Debug, Default)]
 pub(crate) struct Points {
@@ -17,9 +19,13 @@ pub(crate) struct Points {
     pub(crate) times: Vec<Timestamp>,
     /// The floats.
     pub(crate) values: Vec<f64>,
+    /// Since when the floats count; empty where that is not known.
+    pub(crate) starts: Vec<Timestamp>,
     /// The histograms.
     pub(crate) histograms: Vec<(Timestamp, Arc<Histogram>)>,
-    /// Indexes into `values` that are smaller than their predecessor; empty unless asked for.
+    /// Times of the histograms and since when they count; empty where the latter is not known.
+    pub(crate) histogram_starts: Vec<Since>,
+    /// Indexes into `values` that began again after their predecessor; empty unless asked for.
     pub(crate) resets: Vec<u32>,
 }
 
@@ -27,7 +33,9 @@ impl Points {
     /// Takes the samples out of `columns`, whose buffers are swapped in.
     pub(crate) fn take(&mut self, columns: &mut Columns) {
         self.histograms.clear();
+        self.histogram_starts.clear();
         self.resets.clear();
+        std::mem::swap(&mut self.starts, &mut columns.start_timestamps);
         std::mem::swap(&mut self.times, &mut columns.timestamps);
         std::mem::swap(&mut self.values, &mut columns.values);
         if columns.histograms.is_empty() {
@@ -43,6 +51,9 @@ impl Points {
             *is_histogram = true;
             if !is_stale(histogram.sum) {
                 self.histograms.push((self.times[index], histogram.clone()));
+                if !self.starts.is_empty() {
+                    self.histogram_starts.push(since(&self.times, &self.starts, index));
+                }
             }
         }
         self.retain(|index, value| !is_histogram[index] && !is_stale(value));
@@ -54,18 +65,22 @@ impl Points {
             if keep(index, self.values[index]) {
                 self.values[kept] = self.values[index];
                 self.times[kept] = self.times[index];
+                if let Some(start) = self.starts.get(index).copied() {
+                    self.starts[kept] = start;
+                }
                 kept += 1;
             }
         }
         self.values.truncate(kept);
         self.times.truncate(kept);
+        self.starts.truncate(kept);
     }
 
     /// Fills `resets`.
     pub(crate) fn find_resets(&mut self) {
         self.resets.clear();
         for (index, pair) in self.values.windows(2).enumerate() {
-            if pair[1] < pair[0] {
+            if pair[1] < pair[0] || restarted(&self.times, &self.starts, index + 1) {
                 self.resets.push(u32::try_from(index + 1).unwrap_or(u32::MAX));
             }
         }
@@ -85,6 +100,10 @@ pub(crate) struct Window<'a> {
     pub(crate) times: &'a [Timestamp],
     /// The floats.
     pub(crate) values: &'a [f64],
+    /// Since when the floats count, or empty.
+    pub(crate) starts: &'a [Timestamp],
+    /// Since when the histograms count, or empty.
+    pub(crate) histogram_starts: &'a [Since],
     /// The histograms.
     pub(crate) histograms: &'a [(Timestamp, Arc<Histogram>)],
     /// The values before each drop of the counter, in order of time.
@@ -114,6 +133,24 @@ impl Window<'_> {
     /// Whether both kinds are present.
     pub(crate) fn is_mixed(&self) -> bool {
         !self.values.is_empty() && !self.histograms.is_empty()
+    }
+
+    /// Whether float `index` began again after the one before it.
+    pub(crate) fn restarted(&self, index: usize) -> bool {
+        restarted(self.times, self.starts, index)
+    }
+
+    /// Whether histogram `index` began again after the one before it, by its start.
+    pub(crate) fn histogram_restarted(&self, index: usize) -> bool {
+        let starts = self.histogram_starts;
+        !starts.is_empty() && starts[index].restarted_after(starts[index - 1])
+    }
+
+    /// Whether a start lies before the sample before it.
+    pub(crate) fn has_overlap(&self) -> bool {
+        let float = |index: usize| since(self.times, self.starts, index);
+        (1..self.starts.len()).any(|index| float(index).overlaps(float(index - 1)))
+            || self.histogram_starts.windows(2).any(|pair| pair[1].overlaps(pair[0]))
     }
 
     /// Width in seconds.
@@ -148,6 +185,8 @@ impl Cursor {
             step,
             times: &points.times[*lo..*hi],
             values: &points.values[*lo..*hi],
+            starts: points.starts.get(*lo..*hi).unwrap_or_default(),
+            histogram_starts: points.histogram_starts.get(*hlo..*hhi).unwrap_or_default(),
             histograms: &points.histograms[*hlo..*hhi],
             resets: Resets { at: &points.resets[first..first + count], values: &points.values },
         }

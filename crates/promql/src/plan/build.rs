@@ -15,7 +15,7 @@ use crate::execute::{is_elementwise, keeps_name, range_kernel, refuses_edge};
 use crate::function::FunctionId;
 
 use super::duration::{milliseconds, positive};
-use super::{Aggregate, Binary, Kind, Node, RangeCall, RangeInput, Shift, Source, Steps, Subquery};
+use super::{Aggregate, Binary, Info, Kind, Node, RangeCall, RangeInput, Shift, Source, Steps, Subquery};
 
 /// What a plan is made for.
 #[derive(Debug, Clone, Copy)]
@@ -30,11 +30,13 @@ pub(crate) struct Query {
     pub(crate) default_step_ms: i64,
     /// Metric names are dropped at the end of the query instead of at once.
     pub(crate) delayed_names: bool,
+    /// Start timestamps count.
+    pub(crate) use_starts: bool,
 }
 
 /// The plan of `expr`.
 pub(crate) fn build(expr: &Expr, query: Query) -> Result<Node, QueryError> {
-    let builder = PlanBuilder { query, function: "" };
+    let builder = PlanBuilder { query, function: "", figures: Figures::No };
     let node = builder.node(expr, query.steps)?;
     let vector = matches!(node.ty, ValueType::Vector | ValueType::Matrix);
     if query.delayed_names && vector && !matches!(node.kind, Kind::Raw(RangeInput::Source(_))) {
@@ -52,6 +54,32 @@ struct PlanBuilder {
     query: Query,
     /// The function or aggregation around the current expression.
     function: &'static str,
+    figures: Figures,
+}
+
+/// Whether only count and sum of histograms are wanted of an expression, as far as upstream can tell.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Figures {
+    No,
+    Yes,
+    /// Not below a subquery, whatever stands there.
+    Never,
+}
+
+impl Figures {
+    fn inside(self, function: FunctionId) -> Self {
+        use FunctionId as F;
+        match function {
+            _ if self == Self::Never => self,
+            F::HistogramCount | F::HistogramSum | F::HistogramAvg => Self::Yes,
+            F::HistogramQuantile
+            | F::HistogramQuantiles
+            | F::HistogramFraction
+            | F::HistogramStddev
+            | F::HistogramStdvar => Self::No,
+            _ => self,
+        }
+    }
 }
 
 impl PlanBuilder {
@@ -103,6 +131,7 @@ impl PlanBuilder {
             range: TimeRange::ALL,
             need: Need::Samples,
             projection: Projection::All,
+            detects_resets: self.figures == Figures::Yes,
             function: self.function,
         })
     }
@@ -122,7 +151,8 @@ impl PlanBuilder {
                 };
                 let shift = self.shift(&subquery.offset, subquery.at)?;
                 let inner = steps.subquery(shift, range_ms, step);
-                let input = Self { function: "", ..self }.node(&subquery.expr, inner)?;
+                let input =
+                    Self { function: "", figures: Figures::Never, ..self }.node(&subquery.expr, inner)?;
                 Ok(RangeInput::Subquery(Box::new(Subquery { input, steps: inner, range_ms, shift })))
             }
             _ => Err(QueryError::Internal(format!("expected a range vector, got {:?}", expr.value_type()))),
@@ -132,7 +162,8 @@ impl PlanBuilder {
     fn call(self, expr: &Expr, call: &ast::Call, steps: Steps) -> Result<Node, QueryError> {
         use FunctionId as F;
         let function = call.function;
-        let inside = Self { function: function.name, ..self };
+        let figures = self.figures.inside(function.id);
+        let inside = Self { function: function.name, figures, ..self };
         let make = |kind| Node { pos: expr.pos, ty: function.returns, kind };
         let number = |value| Ok(make(Kind::Number(value)));
         let whole = self.query.steps;
@@ -159,6 +190,14 @@ impl PlanBuilder {
                     return Ok(self.named(make(Kind::Timestamps(source))));
                 }
             }
+            F::StartTimestamp if !self.query.use_starts => return Err(no_starts()),
+            F::StartTimestamp => {
+                if let ExprKind::Selector(selector) = &call.args[0].unparenthesized().kind {
+                    let source = inside.source(selector, None)?;
+                    return Ok(self.named(make(Kind::StartTimes(source))));
+                }
+            }
+            F::Info => return Ok(dedupe(make(inside.info(call, steps)?), false)),
             _ => {}
         }
         if call.args.iter().any(|arg| arg.value_type() == ValueType::Matrix) {
@@ -177,6 +216,38 @@ impl PlanBuilder {
             F::Sort | F::SortDesc | F::SortByLabel | F::SortByLabelDesc | F::Vector | F::Scalar => node,
             _ => self.named(node),
         })
+    }
+
+    fn info(self, call: &ast::Call, steps: Steps) -> Result<Kind, QueryError> {
+        let input = self.node(&call.args[0], steps)?;
+        let asked: &[Matcher] = match call.args.get(1).map(|arg| &arg.kind) {
+            Some(ExprKind::Selector(selector)) => &selector.matchers,
+            _ => &[],
+        };
+        let (mut names, labels): (Vec<Matcher>, Vec<Matcher>) =
+            asked.iter().cloned().partition(|matcher| matcher.name() == METRIC_NAME);
+        let positive = |matcher: &Matcher| matches!(matcher.op(), MatchOp::Equal | MatchOp::Regex);
+        if names.is_empty() {
+            names.push(Matcher::metric_name("target_info"));
+        } else if !names.iter().any(positive) {
+            // What names do not say, the convention does.
+            let convention = Matcher::new(MatchOp::Regex, METRIC_NAME, ".+_info");
+            names.push(convention.map_err(|error| QueryError::Internal(error.to_string()))?);
+        }
+        let source = Source {
+            matchers: names.iter().chain(&labels).cloned().collect(),
+            shift: input.first_shift().unwrap_or_default(),
+            window_ms: self.query.lookback_ms,
+            is_range: false,
+            edge: None,
+            lookback_ms: self.query.lookback_ms,
+            range: TimeRange::ALL,
+            need: Need::Samples,
+            projection: Projection::All,
+            detects_resets: false,
+            function: self.function,
+        };
+        Ok(Kind::Info(Box::new(Info { input, source, labels, names })))
     }
 
     fn range_call(
@@ -240,6 +311,10 @@ impl PlanBuilder {
         let drops_name = !keeps_name(binary.op) || binary.return_bool;
         Ok(if drops_name { self.named(node) } else { node })
     }
+}
+
+fn no_starts() -> QueryError {
+    QueryError::Invalid("start_timestamp() needs the feature \"use-start-timestamps\", which is off".into())
 }
 
 /// The labels that `absent` can know: those that one equality matcher, and nothing else, fixes.

@@ -23,6 +23,11 @@ fn write_node(text: &mut String, node: &Node, depth: usize, steps: Steps) {
         Kind::Text(value) => drop(writeln!(text, "text {:?}", value.to_text())),
         Kind::Scan(source) => drop(writeln!(text, "scan {}", source_text(source))),
         Kind::Timestamps(source) => drop(writeln!(text, "timestamps {}", source_text(source))),
+        Kind::StartTimes(source) => drop(writeln!(text, "start-times {}", source_text(source))),
+        Kind::Info(info) => {
+            let _ = writeln!(text, "info {}", source_text(&info.source));
+            write_node(text, &info.input, below, steps);
+        }
         Kind::Raw(input) => write_range(text, "samples", input, below),
         Kind::Range(call) => write_call(text, call, below, steps),
         Kind::Call { function, args, .. } => {

@@ -49,6 +49,10 @@ pub(crate) enum Kind {
     Scan(Source),
     /// The time of the newest sample per step.
     Timestamps(Source),
+    /// Since when the newest sample per step counts.
+    StartTimes(Source),
+    /// Series with the labels of info series.
+    Info(Box<Info>),
     /// A function over a range vector.
     Range(Box<RangeCall>),
     /// The samples themselves; only as the whole query.
@@ -93,8 +97,23 @@ pub(crate) struct Source {
     pub(crate) need: Need,
     /// The labels asked from the store.
     pub(crate) projection: Projection,
+    /// Counter reset hints that the store leaves open are filled in; upstream does so where only the figures
+    /// of histograms are wanted.
+    pub(crate) detects_resets: bool,
     /// The function or aggregation around it.
     pub(crate) function: &'static str,
+}
+
+/// `info()`: a join with series whose labels describe others.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Info {
+    pub(crate) input: Node,
+    /// The info series, by name and by the labels that are asked for.
+    pub(crate) source: Source,
+    /// Conditions on the labels to add; without any all are added.
+    pub(crate) labels: Vec<Matcher>,
+    /// Conditions on the name; series of the input that meet all of them are not touched.
+    pub(crate) names: Vec<Matcher>,
 }
 
 /// A range vector.
@@ -158,7 +177,9 @@ impl Node {
     /// The nodes below, in the order of evaluation.
     fn children_mut(&mut self) -> Vec<&mut Node> {
         match &mut self.kind {
-            Kind::Number(_) | Kind::Text(_) | Kind::Scan(_) | Kind::Timestamps(_) => Vec::new(),
+            Kind::Number(_) | Kind::Text(_) | Kind::Scan(_) => Vec::new(),
+            Kind::Timestamps(_) | Kind::StartTimes(_) => Vec::new(),
+            Kind::Info(info) => vec![&mut info.input],
             Kind::Raw(RangeInput::Source(_)) => Vec::new(),
             Kind::Raw(RangeInput::Subquery(subquery)) => vec![&mut subquery.input],
             Kind::Range(call) => {
@@ -185,14 +206,39 @@ impl Node {
     /// The selector that this node reads itself.
     fn source_mut(&mut self) -> Option<&mut Source> {
         match &mut self.kind {
-            Kind::Scan(source) | Kind::Timestamps(source) | Kind::Raw(RangeInput::Source(source)) => {
-                Some(source)
-            }
+            Kind::Scan(source)
+            | Kind::Timestamps(source)
+            | Kind::StartTimes(source)
+            | Kind::Raw(RangeInput::Source(source)) => Some(source),
+            Kind::Info(info) => Some(&mut info.source),
             Kind::Range(call) => match &mut call.input {
                 RangeInput::Source(source) => Some(source),
                 RangeInput::Subquery(_) => None,
             },
             _ => None,
+        }
+    }
+
+    /// The shift of the first selector in or below this node, with those of the subqueries around it.
+    fn first_shift(&self) -> Option<Shift> {
+        let of_range = |input: &RangeInput| match input {
+            RangeInput::Source(source) => Some(source.shift),
+            RangeInput::Subquery(subquery) => {
+                subquery.input.first_shift().map(|inner| inner.below(subquery.shift))
+            }
+        };
+        match &self.kind {
+            Kind::Number(_) | Kind::Text(_) => None,
+            Kind::Scan(source) | Kind::Timestamps(source) | Kind::StartTimes(source) => Some(source.shift),
+            Kind::Raw(input) => of_range(input),
+            Kind::Range(call) => of_range(&call.input),
+            Kind::Info(info) => info.input.first_shift(),
+            Kind::Call { args, .. } => args.iter().find_map(Self::first_shift),
+            Kind::Aggregate(aggregate) => aggregate.input.first_shift(),
+            Kind::Binary(binary) => binary.lhs.first_shift().or_else(|| binary.rhs.first_shift()),
+            Kind::Absent { input, .. } | Kind::Negate(input) | Kind::Dedupe { input, .. } => {
+                input.first_shift()
+            }
         }
     }
 

@@ -21,7 +21,7 @@ pub(super) fn narrow(node: &mut Node, steps: Steps) {
             min: Timestamp(first.saturating_sub(source.window_ms).saturating_sub(left).saturating_add(1)),
             max: Timestamp(last.saturating_add(right)),
         };
-        if !source.is_range && source.edge.is_none() && first == last {
+        if !source.is_range && source.edge.is_none() && first == last && !source.detects_resets {
             source.need = Need::LastSample;
         }
     }

@@ -30,7 +30,7 @@ pub(super) fn remove_dedupe(node: &mut Node) {
 /// Whether the node changes no other label than the name.
 fn only_drops_name(node: &Node) -> bool {
     match &node.kind {
-        Kind::Timestamps(_) | Kind::Range(_) | Kind::Negate(_) => true,
+        Kind::Timestamps(_) | Kind::StartTimes(_) | Kind::Range(_) | Kind::Negate(_) => true,
         Kind::Call { function, .. } => !changes_labels(*function),
         Kind::Binary(binary) => binary.matching.is_none(),
         _ => false,
@@ -40,7 +40,8 @@ fn only_drops_name(node: &Node) -> bool {
 /// Whether all series of the node have the same metric name, or none.
 fn has_one_name(node: &Node) -> bool {
     match &node.kind {
-        Kind::Scan(source) | Kind::Timestamps(source) => is_pinned(source),
+        Kind::Scan(source) | Kind::Timestamps(source) | Kind::StartTimes(source) => is_pinned(source),
+        Kind::Info(info) => has_one_name(&info.input),
         Kind::Range(call) => range_has_one_name(call),
         Kind::Call { function, args, .. } => !changes_labels(*function) && args.iter().all(has_one_name),
         Kind::Aggregate(aggregate) => aggregate_has_one_name(aggregate),

@@ -16,7 +16,10 @@ pub(super) fn project(node: &mut Node) {
 }
 
 fn visit(node: &mut Node, wanted: &Projection) {
-    if let Some(source) = node.source_mut() {
+    // Any label of info series may be asked for.
+    if !matches!(node.kind, Kind::Info(_))
+        && let Some(source) = node.source_mut()
+    {
         source.projection = wanted.clone();
     }
     match &mut node.kind {

@@ -62,6 +62,14 @@ impl Shift {
         self.at.unwrap_or(step).saturating_sub(self.offset)
     }
 
+    /// This shift below `outer`: `@` inside decides, offsets add up.
+    pub(crate) fn below(self, outer: Self) -> Self {
+        if self.at.is_some() {
+            return self;
+        }
+        Self { at: outer.at, offset: outer.offset.saturating_add(self.offset) }
+    }
+
     /// First and last time a selector looks at.
     pub(crate) fn bounds(&self, steps: &Steps) -> (i64, i64) {
         (self.apply(steps.start), self.apply(steps.end))

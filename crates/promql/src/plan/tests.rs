@@ -25,6 +25,7 @@ fn plain(query: &str) -> Node {
         lookback_ms: 300_000,
         default_step_ms: 60_000,
         delayed_names: false,
+        use_starts: false,
     };
     build(&expr, whole).unwrap()
 }
@@ -57,6 +58,7 @@ fn answer(plan: Node, query: &str) -> String {
         cancel: Shutdown::new(),
         stop: Arc::new(AtomicU8::new(0)),
         delayed_names: false,
+        use_starts: false,
         samples_max: u64::MAX,
     });
     let job = Job { plan, steps: STEPS, is_instant: false, query: query.to_owned(), limit: None, context };
@@ -155,6 +157,7 @@ fn all_rewrites_together() {
         "rate({job=\"x\"}[5m])",
         "a_total + on (instance) b",
         "stddev without (job) (increase(a_total[3m]))",
+        "info(rate(a_total[5m]), {__name__=\"b\"})",
         "day_of_week(a_total) + ignoring (job) group_left month(b)",
     ] {
         check(query, |plan| optimize(plan, STEPS));

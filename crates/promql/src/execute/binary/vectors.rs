@@ -171,7 +171,7 @@ impl Vectors {
     }
 
     fn note(&self, Remark { level, text }: Remark) {
-        self.context.note(|notes| notes.add(Note { level, text, pos: Some(self.pos) }));
+        self.context.note(|notes| notes.add(Note::new(level, text, Some(self.pos))));
     }
 
     fn value(&self, many: &Value, one: &Value) -> Option<Value> {

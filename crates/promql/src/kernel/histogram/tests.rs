@@ -129,9 +129,10 @@ fn sums_are_compensated_and_means_do_not_overflow() {
 fn increases_over_resets() {
     let [a, b, c] = [[1.0], [5.0], [2.0]].map(|count| histogram(0, 0, &count));
     let mut remarks = Vec::new();
-    let increase = difference(&[&a, &b, &c], true, &mut |remark| remarks.push(remark)).unwrap();
+    let increase =
+        difference(&[&a, &b, &c], true, (&|_| false, false), &mut |remark| remarks.push(remark)).unwrap();
     assert_eq!((increase.count, increase.counter_reset_hint), (6.0, CounterResetHint::Gauge));
     assert!(remarks.is_empty());
-    difference(&[&a, &b], false, &mut |remark| remarks.push(remark)).unwrap();
+    difference(&[&a, &b], false, (&|_| false, false), &mut |remark| remarks.push(remark)).unwrap();
     assert_eq!(remarks, [Remark::NotGauge]);
 }
