@@ -15,6 +15,7 @@ const HOUSE: &[(&str, &[&str])] = &[
     ("nave-http", &["nave-base"]),
     ("nave-wire", &["nave-base", "nave-model"]),
     ("nave-wal", &["nave-base", "nave-model"]),
+    ("nave-block", &["nave-base", "nave-model"]),
     ("nave-promql", &["nave-base", "nave-model"]),
     ("nave-discovery", &["nave-base", "nave-model", "nave-http"]),
     ("nave-exporter", &["nave-base", "nave-model", "nave-wire"]),

@@ -1,0 +1,16 @@
+//! One immutable block: columns of samples in pages, a label index, one file.
+//!
+//! This room knows bytes: how a block is written in bounded memory, and how it is read from slices, whether they
+//! come from a local file or were fetched as ranges. When blocks are made, merged and dropped is the store's
+//! business. `docs/format/block.md` has the format, `docs/decisions/035-block-format.md` the reasons and figures.
+//!
+//! Invariants: what is read is bit for bit what was written, or named [`Damage`]; no memory is taken for a length
+//! that was not checked against its limit.
+
+mod column;
+mod damage;
+mod decimal;
+pub mod page;
+mod stream;
+
+pub use damage::Damage;

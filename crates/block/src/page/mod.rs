@@ -1,0 +1,71 @@
+//! Pages: the columns of many neighbouring series, about 32,768 samples together.
+//!
+//! A page of values has the doubles of a run of each series, a page of times has timestamps. A series points at
+//! its times by the number of a column in the times pages, because whatever is scraped together shares its times.
+//! A page is checked by a CRC-32C before anything in it is believed; `docs/format/block.md` has the bytes.
+//!
+//! [`PageWriter`] collects columns and writes a page; [`Page`] reads one, stream by stream as columns are asked for.
+
+mod read;
+#[cfg(test)]
+mod tests;
+mod write;
+
+pub use read::{Page, Scratch};
+pub use write::PageWriter;
+
+/// What the columns of a page hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// Doubles.
+    Values,
+    /// Milliseconds since the Unix epoch.
+    Times,
+}
+
+impl Kind {
+    fn code(self) -> u8 {
+        match self {
+            Self::Values => 1,
+            Self::Times => 2,
+        }
+    }
+}
+
+/// The most samples in a page; more is damage. Bounds what a reader takes memory for.
+pub const SAMPLES_MAX: usize = 1 << 17;
+
+/// Streams are grouped by the size of their numbers, and their number is below this.
+const STREAMS_MAX: usize = 28;
+
+/// Set in the transform byte when the column has exceptions.
+const HAS_EXCEPTIONS: u8 = 0x80;
+
+/// Where the residuals of an integer column are: the five bits above the order in its form byte.
+/// All values are the first; there is nothing else in the directory.
+const SOURCE_CONSTANT: u8 = 0;
+/// All residuals are zero.
+const SOURCE_ZERO: u8 = 1;
+/// The residuals of an earlier column.
+const SOURCE_COPY: u8 = 2;
+/// The first stream; the others follow.
+const SOURCE_STREAM: u8 = 3;
+
+/// The parts of a page's directory, each with the same field of all columns.
+mod field {
+    /// Samples of each series.
+    pub(super) const COUNT: usize = 0;
+    /// Transform of each series.
+    pub(super) const TRANSFORM: usize = 1;
+    /// Form byte of each integer column.
+    pub(super) const FORM: usize = 2;
+    pub(super) const FIRST: usize = 3;
+    pub(super) const DIVISOR: usize = 4;
+    pub(super) const BASE: usize = 5;
+    pub(super) const SECOND: usize = 6;
+    /// How many columns back a copy's original is.
+    pub(super) const COPY: usize = 7;
+    /// Exceptions: number, and for each the distance and the changed bits.
+    pub(super) const EXCEPTION: usize = 8;
+    pub(super) const ALL: usize = 9;
+}

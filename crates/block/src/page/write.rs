@@ -1,0 +1,242 @@
+//! Writes pages.
+
+use std::collections::HashMap;
+use std::hash::BuildHasher;
+use std::io;
+
+use nave_base::varint;
+
+use super::{
+    HAS_EXCEPTIONS, Kind, SAMPLES_MAX, SOURCE_CONSTANT, SOURCE_COPY, SOURCE_STREAM, SOURCE_ZERO, field,
+};
+use crate::column::{Fitter, Order, Shape, width};
+use crate::damage::{put_sized, seal};
+use crate::decimal::{Splitter, Transform};
+use crate::stream::{Encoder, Trial};
+
+/// Mean widths at which the next group of streams begins, in eighths of a bit.
+const GROUPS: [u64; 15] = [8, 14, 22, 30, 38, 46, 54, 62, 70, 80, 94, 112, 140, 200, 320];
+/// The group of columns that are mostly zero.
+const SPARSE: usize = GROUPS.len() + 1;
+
+/// Collects the columns of one page, then writes it. Holds no more than the page's residuals.
+#[derive(Debug)]
+pub struct PageWriter {
+    kind: Kind,
+    columns: usize,
+    samples: usize,
+    fields: [Vec<u8>; field::ALL],
+    /// Residuals by group.
+    streams: [Vec<i64>; SPARSE + 1],
+    /// Integer columns so far, and where their residuals are, by their hash.
+    integers: usize,
+    known: HashMap<u64, Known>,
+    hasher: std::hash::RandomState,
+    fitter: Fitter,
+    splitter: Splitter,
+    residuals: Vec<i64>,
+    encoder: Encoder,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Known {
+    integer: usize,
+    group: usize,
+    start: usize,
+}
+
+impl PageWriter {
+    /// An empty page.
+    ///
+    /// # Errors
+    /// When there is no memory for the compressor.
+    pub fn new(kind: Kind) -> io::Result<Self> {
+        Ok(Self {
+            kind,
+            columns: 0,
+            samples: 0,
+            fields: Default::default(),
+            streams: Default::default(),
+            integers: 0,
+            known: HashMap::new(),
+            hasher: std::hash::RandomState::new(),
+            fitter: if kind == Kind::Times { Fitter::for_times() } else { Fitter::default() },
+            splitter: Splitter::default(),
+            residuals: Vec::new(),
+            encoder: Encoder::new()?,
+        })
+    }
+
+    /// Columns so far.
+    #[must_use]
+    pub fn columns(&self) -> usize {
+        self.columns
+    }
+
+    /// Samples so far.
+    #[must_use]
+    pub fn samples(&self) -> usize {
+        self.samples
+    }
+
+    /// Adds a column to a page of values.
+    ///
+    /// # Panics
+    /// When the page is one of times, `values` is empty, or the page would have more than [`SAMPLES_MAX`] samples.
+    pub fn push_values(&mut self, values: &[f64]) {
+        assert_eq!(self.kind, Kind::Values, "PageWriter: doubles belong into a page of values");
+        self.begin(values.len());
+        let mut splitter = std::mem::take(&mut self.splitter);
+        let transform = splitter.split(values);
+        let flag = if splitter.exceptions.is_empty() { 0 } else { HAS_EXCEPTIONS };
+        self.fields[field::TRANSFORM].push(transform.code() | flag);
+        self.push_exceptions(&splitter.exceptions);
+        self.push_integers(&splitter.main);
+        if transform.columns() == 2 {
+            self.push_integers(&splitter.distance);
+        }
+        self.splitter = splitter;
+    }
+
+    /// Adds a column to a page of times, in ms.
+    ///
+    /// # Panics
+    /// When the page is one of values, `times` is empty, or the page would have more than [`SAMPLES_MAX`] samples.
+    pub fn push_times(&mut self, times: &[i64]) {
+        assert_eq!(self.kind, Kind::Times, "PageWriter: timestamps belong into a page of times");
+        self.begin(times.len());
+        self.fields[field::TRANSFORM].push(Transform::Integer.code());
+        self.push_integers(times);
+    }
+
+    fn begin(&mut self, samples: usize) {
+        assert!(samples > 0, "PageWriter: a column has at least one sample");
+        self.samples += samples;
+        assert!(self.samples <= SAMPLES_MAX, "PageWriter: a page has at most {SAMPLES_MAX} samples");
+        self.columns += 1;
+        varint::put_u64(&mut self.fields[field::COUNT], samples as u64);
+    }
+
+    fn push_exceptions(&mut self, exceptions: &[(u32, u64)]) {
+        if exceptions.is_empty() {
+            return;
+        }
+        let out = &mut self.fields[field::EXCEPTION];
+        varint::put_u64(out, exceptions.len() as u64);
+        let (mut next, mut last) = (0, 0);
+        for (at, bits) in exceptions {
+            varint::put_u64(out, u64::from(at - next));
+            // Kinds of NaN differ in their lowest and their highest bits: turned, the XOR is a short varint.
+            varint::put_u64(out, (bits ^ last).rotate_left(16));
+            (next, last) = (at + 1, *bits);
+        }
+    }
+
+    fn push_integers(&mut self, x: &[i64]) {
+        let mut residuals = std::mem::take(&mut self.residuals);
+        let (shape, _) = self.fitter.fit(x, &mut residuals);
+        let source = self.place(&residuals);
+        self.residuals = residuals;
+        self.put_shape(shape, source);
+        self.integers += 1;
+    }
+
+    /// Puts the residuals into their stream, unless they are zeros or stand there already.
+    fn place(&mut self, residuals: &[i64]) -> u8 {
+        if residuals.iter().all(|residual| *residual == 0) {
+            return SOURCE_ZERO;
+        }
+        let hash = self.hasher.hash_one(residuals);
+        if let Some(known) = self.known.get(&hash) {
+            let stream = &self.streams[known.group];
+            if stream.get(known.start..known.start + residuals.len()) == Some(residuals) {
+                let back = self.integers - known.integer;
+                varint::put_u64(&mut self.fields[field::COPY], back as u64);
+                return SOURCE_COPY;
+            }
+        }
+        let group = group(residuals);
+        let start = self.streams[group].len();
+        self.streams[group].extend_from_slice(residuals);
+        self.known.insert(hash, Known { integer: self.integers, group, start });
+        SOURCE_STREAM + group as u8
+    }
+
+    fn put_shape(&mut self, shape: Shape, source: u8) {
+        let Shape { order, first, second, gcd, base } = shape;
+        let constant = source == SOURCE_ZERO && order == Order::Level && base == 0;
+        let source = if constant { SOURCE_CONSTANT } else { source };
+        self.fields[field::FORM].push(order.bits() | source << 2);
+        varint::put_i64(&mut self.fields[field::FIRST], first);
+        if constant {
+            return;
+        }
+        varint::put_u64(&mut self.fields[field::DIVISOR], gcd);
+        varint::put_i64(&mut self.fields[field::BASE], base);
+        if matches!(order, Order::Bend | Order::Line) {
+            varint::put_i64(&mut self.fields[field::SECOND], second);
+        }
+    }
+
+    /// Appends the page to `out` and empties the writer.
+    ///
+    /// # Errors
+    /// Of the compressors, which have no reason to fail.
+    pub fn finish(&mut self, out: &mut Vec<u8>) -> io::Result<()> {
+        let start = out.len();
+        out.extend_from_slice(&[0; 4]);
+        out.push(self.kind.code());
+        varint::put_u64(out, self.columns as u64);
+        varint::put_u64(out, self.samples as u64);
+        self.put_directory(out)?;
+        self.put_streams(out)?;
+        seal(out, start);
+        self.clear();
+        Ok(())
+    }
+
+    fn put_directory(&mut self, out: &mut Vec<u8>) -> io::Result<()> {
+        let mut plain = Vec::new();
+        self.fields.iter().for_each(|bytes| put_sized(&mut plain, bytes));
+        let mut stored = Vec::new();
+        let compressed = self.encoder.put_bytes(&plain, &mut stored)?;
+        varint::put_u64(out, if compressed { plain.len() as u64 } else { 0 });
+        put_sized(out, &stored);
+        Ok(())
+    }
+
+    /// Numbers, codings and lengths of all streams, then their bytes.
+    fn put_streams(&mut self, out: &mut Vec<u8>) -> io::Result<()> {
+        out.push(self.streams.len() as u8);
+        let mut bytes = Vec::new();
+        for (group, stream) in self.streams.iter().enumerate() {
+            varint::put_u64(out, stream.len() as u64);
+            if !stream.is_empty() {
+                let start = bytes.len();
+                let trial = if group == SPARSE { Trial::Sparse } else { Trial::Dense };
+                out.push(self.encoder.put(stream, trial, &mut bytes)?.code());
+                varint::put_u64(out, (bytes.len() - start) as u64);
+            }
+        }
+        out.extend_from_slice(&bytes);
+        Ok(())
+    }
+
+    fn clear(&mut self) {
+        (self.columns, self.samples, self.integers) = (0, 0, 0);
+        self.fields.iter_mut().for_each(Vec::clear);
+        self.streams.iter_mut().for_each(Vec::clear);
+        self.known.clear();
+    }
+}
+
+/// The group of streams for residuals of this size.
+fn group(residuals: &[i64]) -> usize {
+    let zeros = residuals.iter().filter(|residual| **residual == 0).count();
+    if zeros * 4 >= residuals.len() * 3 {
+        return SPARSE;
+    }
+    let bits: u64 = residuals.iter().map(|residual| u64::from(width(*residual))).sum();
+    let mean = bits * 8 / residuals.len() as u64;
+    GROUPS.iter().take_while(|bound| **bound <= mean).count()
+}
