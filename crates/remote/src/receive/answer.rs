@@ -9,7 +9,8 @@ use axum::http::header::{ALLOW, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderName, HeaderValue, Method, StatusCode};
 use axum::response::Response;
 use nave_base::budget::OverBudget;
-use nave_model::append::{AppendError, Item, Outcome, Principal};
+use nave_model::append::{AppendError, Item, Outcome, Principal, Tally};
+use nave_wire::remote_write::{EXEMPLARS_WRITTEN_HEADER, HISTOGRAMS_WRITTEN_HEADER, SAMPLES_WRITTEN_HEADER};
 use nave_wire::write_v1;
 
 use super::Refused;
@@ -23,6 +24,38 @@ const RETRY_LATER: Duration = Duration::from_secs(10);
 
 const LATE: (HeaderName, HeaderValue) =
     (HeaderName::from_static("x-nave-late"), HeaderValue::from_static("accepted"));
+
+/// What of a request is stored now, for the headers of 2.0 answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Written {
+    samples: usize,
+    histograms: usize,
+    exemplars: usize,
+}
+
+impl Written {
+    /// Duplicates are stored, too.
+    pub(super) fn of(outcome: &Outcome) -> Self {
+        let kept = |tally: Tally| tally.stored + tally.duplicate;
+        Self {
+            samples: kept(outcome.samples),
+            histograms: kept(outcome.histograms),
+            exemplars: kept(outcome.exemplars),
+        }
+    }
+
+    fn put(self, response: &mut Response) {
+        let counts = [
+            (SAMPLES_WRITTEN_HEADER, self.samples),
+            (HISTOGRAMS_WRITTEN_HEADER, self.histograms),
+            (EXEMPLARS_WRITTEN_HEADER, self.exemplars),
+        ];
+        for (name, count) in counts {
+            let name = HeaderName::try_from(name).expect("Written: constant names are good");
+            response.headers_mut().insert(name, HeaderValue::from(count));
+        }
+    }
+}
 
 /// Why a request is not answered by 204.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -48,7 +81,7 @@ pub(super) enum Refusal {
     #[error("{}", .0.why)]
     Principal(Refused),
     #[error("{text}")]
-    Rejected { text: String, sender: Arc<str> },
+    Rejected { text: String, sender: Arc<str>, written: Written },
     #[error("{error}")]
     Append { error: AppendError, sender: Arc<str> },
 }
@@ -83,10 +116,11 @@ impl Refusal {
     pub(super) fn rejected(
         outcome: &Outcome,
         principal: &Principal,
+        written: Written,
         series: impl Fn(usize) -> Option<String>,
     ) -> Self {
         let refused = outcome.samples.rejected + outcome.histograms.rejected + outcome.exemplars.rejected;
-        let kept = outcome.samples.stored + outcome.samples.duplicate;
+        let kept = written.samples + written.histograms;
         let mut text = format!("{refused} items refused, {kept} samples kept:");
         for rejection in outcome.rejections.iter().take(NAMED_MAX) {
             let series = series(rejection.series as usize).unwrap_or_default();
@@ -101,7 +135,7 @@ impl Refusal {
         if more > 0 {
             let _ = write!(text, "\nand {more} more");
         }
-        Self::Rejected { text, sender: principal.sender.clone() }
+        Self::Rejected { text, sender: principal.sender.clone(), written }
     }
 
     pub(super) fn status(&self) -> StatusCode {
@@ -151,22 +185,26 @@ impl Refusal {
             headers.insert(RETRY_AFTER, HeaderValue::from(u64::try_from(seconds).unwrap_or(u64::MAX)));
         }
         match self {
-            Self::Method(_) => _ = headers.insert(ALLOW, HeaderValue::from_static("POST")),
+            Self::Method(_) => _ = response.headers_mut().insert(ALLOW, HeaderValue::from_static("POST")),
             Self::Disabled => return response,
+            Self::Rejected { written, .. } => written.put(&mut response),
             Self::Principal(Refused { challenge: Some(challenge), .. }) => {
-                headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
+                response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
             }
             _ => {}
         }
-        headers.insert(LATE.0, LATE.1);
+        response.headers_mut().insert(LATE.0, LATE.1);
         response
     }
 }
 
-/// Everything is stored.
-pub(super) fn stored() -> Response {
+/// Everything is stored; 2.0 says how much that was.
+pub(super) fn stored(written: Option<Written>) -> Response {
     let mut response = Response::new(Body::empty());
     *response.status_mut() = StatusCode::NO_CONTENT;
+    if let Some(written) = written {
+        written.put(&mut response);
+    }
     response.headers_mut().insert(LATE.0, LATE.1);
     response
 }

@@ -40,9 +40,7 @@ pub(super) async fn read(
         all.extend_from_slice(&chunk);
     }
     if all.is_empty() {
-        return Err(Refusal::Broken(
-            "the body is empty, expected a snappy-compressed prometheus.WriteRequest".to_owned(),
-        ));
+        return Err(Refusal::Broken("the body is empty, expected a snappy-compressed request".to_owned()));
     }
     Ok(all.freeze())
 }

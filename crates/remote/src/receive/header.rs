@@ -2,60 +2,62 @@
 //! and people with curl expect.
 
 use axum::http::HeaderMap;
-use axum::http::header::{CONTENT_ENCODING, CONTENT_TYPE};
+use axum::http::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderName};
+use nave_wire::remote_write::{self, Message};
 
 use super::answer::Refusal;
 
-const V1: &str = "prometheus.WriteRequest";
-
-pub(super) fn check(headers: &HeaderMap) -> Result<(), Refusal> {
-    let text = |name| headers.get(name).map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned());
-    check_type(text(CONTENT_TYPE).as_deref().unwrap_or(""))?;
-    let encoding = text(CONTENT_ENCODING).unwrap_or_default();
-    if encoding.is_empty() || encoding.eq_ignore_ascii_case("snappy") {
-        return Ok(());
+/// The message of the body, when `accepted` has it.
+pub(super) fn check(headers: &HeaderMap, accepted: &[Message]) -> Result<Message, Refusal> {
+    let text = |name: HeaderName| {
+        headers.get(name).map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned())
+    };
+    let unsupported = |error: remote_write::Unsupported| {
+        Refusal::Unsupported(format!("{error}; accepted here: {}", names(accepted)))
+    };
+    let message = remote_write::content_type(text(CONTENT_TYPE).as_deref()).map_err(unsupported)?;
+    remote_write::content_encoding(text(CONTENT_ENCODING).as_deref()).map_err(unsupported)?;
+    if accepted.contains(&message) {
+        return Ok(message);
     }
-    Err(Refusal::Unsupported(format!("Content-Encoding {encoding:?} is not supported, expected snappy")))
+    let (name, accepted) = (message.name(), names(accepted));
+    Err(Refusal::Unsupported(format!(
+        "message {name} is not accepted here, accepted: {accepted}: set protobuf_message of the sender to that, or \
+         --web.remote-write-receiver.accepted-protobuf-messages here"
+    )))
 }
 
-fn check_type(content_type: &str) -> Result<(), Refusal> {
-    let mut parts = content_type.split(';').map(str::trim);
-    let media = parts.next().unwrap_or_default();
-    if !media.is_empty() && !media.eq_ignore_ascii_case("application/x-protobuf") {
-        return Err(Refusal::Unsupported(format!(
-            "Content-Type {content_type:?} is not supported, expected application/x-protobuf"
-        )));
-    }
-    for part in parts {
-        let Some((name, value)) = part.split_once('=') else { continue };
-        if name.trim().eq_ignore_ascii_case("proto") && value.trim().trim_matches('"') != V1 {
-            return Err(Refusal::Unsupported(format!(
-                "message {value} is not supported, accepted is {V1} (remote write 1.0): set protobuf_message: {V1} \
-                 at the sender"
-            )));
-        }
-    }
-    Ok(())
+fn names(messages: &[Message]) -> String {
+    let names: Vec<_> = messages.iter().map(|message| message.name()).collect();
+    names.join(", ")
 }
 
 #[cfg(test)]
 mod tests {
+    use axum::http::HeaderValue;
+
     use super::*;
 
     #[test]
-    fn media_types() {
-        let check = |content_type: &str, good: bool| {
-            assert_eq!(check_type(content_type).is_ok(), good, "{content_type:?}");
+    fn what_is_accepted_is_said() {
+        let check = |content_type: &'static str, accepted: &[Message], want: Result<Message, &str>| {
+            let mut headers = HeaderMap::new();
+            headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+            match (super::check(&headers, accepted), want) {
+                (Ok(got), Ok(want)) => assert_eq!(got, want),
+                (Err(got), Err(want)) => {
+                    let got = got.to_string();
+                    assert!(got.contains(want), "{got}");
+                }
+                (got, want) => panic!("{content_type}: {got:?}, wanted {want:?}"),
+            }
         };
-        check("", true);
-        check("application/x-protobuf", true);
-        check("Application/X-Protobuf", true);
-        check("application/x-protobuf;proto=prometheus.WriteRequest", true);
-        check("application/x-protobuf; proto=\"prometheus.WriteRequest\"", true);
-        check("application/x-protobuf; charset", true);
-        check("application/x-protobuf;proto=io.prometheus.write.v2.Request", false);
-        check("application/x-protobuf;proto=x", false);
-        check("application/json", false);
-        check("text/plain", false);
+        let v2 = "application/x-protobuf;proto=io.prometheus.write.v2.Request";
+        check("", &Message::ALL, Ok(Message::V1));
+        check(v2, &Message::ALL, Ok(Message::V2));
+        check(v2, &[Message::V1], Err("accepted: prometheus.WriteRequest:"));
+        check("application/x-protobuf", &[Message::V2], Err("accepted: io.prometheus.write.v2.Request:"));
+        let both = "accepted here: prometheus.WriteRequest, io.prometheus.write.v2.Request";
+        check("text/plain", &Message::ALL, Err(both));
     }
 }

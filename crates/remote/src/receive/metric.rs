@@ -5,6 +5,7 @@ use std::time::Duration;
 use nave_base::clock::SharedClock;
 use nave_base::metric::{Counter, Family, Registry};
 use nave_model::append::{Item, Outcome, Principal, Reason};
+use nave_wire::remote_write::Message;
 use parking_lot::Mutex;
 
 use super::answer::Refusal;
@@ -61,13 +62,22 @@ impl ReceiverMetrics {
     }
 
     /// `samples` says how many samples a series of the request has.
-    pub(super) fn count(&self, outcome: &Outcome, principal: &Principal, samples: impl Fn(usize) -> usize) {
+    pub(super) fn count(
+        &self,
+        message: Message,
+        outcome: &Outcome,
+        principal: &Principal,
+        samples: impl Fn(usize) -> usize,
+    ) {
         let cluster = principal.cluster.as_deref().unwrap_or("");
-        let taken = outcome.samples.stored + outcome.samples.duplicate + outcome.histograms.stored;
+        let taken = outcome.samples.stored + outcome.samples.duplicate;
+        let taken = taken + outcome.histograms.stored + outcome.histograms.duplicate;
         let refused = outcome.samples.rejected + outcome.histograms.rejected;
         self.received.with(&[cluster]).add(taken as f64);
         self.samples.add((taken + refused) as f64);
-        self.without_metadata.add(outcome.samples.stored as f64);
+        if message == Message::V1 {
+            self.without_metadata.add(outcome.samples.stored as f64);
+        }
         self.rejected.with(&[cluster]).add(refused as f64);
         self.failed.iter().for_each(|counter| counter.add(refused as f64));
         let invalid = |reason: &Reason| matches!(reason, Reason::InvalidLabels(_));

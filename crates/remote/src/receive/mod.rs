@@ -4,7 +4,7 @@
 //!
 //! | what happened                                          | answer                                     |
 //! | ------------------------------------------------------ | ------------------------------------------ |
-//! | everything stored, or known already                     | 204                                        |
+//! | everything stored, or known already                     | 204; 2.0 is told the numbers in headers    |
 //! | some samples refused, the others are stored              | 400 that names the first refused ones      |
 //! | empty or broken body                                    | 400                                        |
 //! | receiver off                                            | 404 that says how to switch it on          |
@@ -19,9 +19,12 @@
 mod answer;
 mod body;
 mod header;
+mod histogram;
 mod metric;
 mod principal;
 
+#[cfg(test)]
+mod checklist_tests;
 #[cfg(test)]
 mod tests;
 
@@ -36,10 +39,11 @@ use nave_base::budget::Budget;
 use nave_base::clock::SharedClock;
 use nave_base::metric::Registry;
 use nave_model::append::{Append, Batch, Item, Reason};
-use nave_wire::write_v1;
+pub use nave_wire::remote_write::Message;
+use nave_wire::{write_v1, write_v2};
 use tokio::sync::Semaphore;
 
-use self::answer::Refusal;
+use self::answer::{Refusal, Written};
 use self::metric::ReceiverMetrics;
 pub use self::principal::{Anonymous, Load, Refused, ResolvePrincipal};
 use crate::Metrics;
@@ -53,6 +57,8 @@ pub const PATHS: [&str; 3] = ["/api/v1/write", "/api/v1/push", "/api/v1/receive"
 pub struct Options {
     /// Whether writes are taken at all: `--web.enable-remote-write-receiver`.
     pub enabled: bool,
+    /// Messages that are taken: `--web.remote-write-receiver.accepted-protobuf-messages`.
+    pub accepted: Vec<Message>,
     /// Largest compressed body.
     pub body_bytes_max: usize,
     /// Largest decompressed body.
@@ -69,6 +75,7 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             enabled: true,
+            accepted: Message::ALL.to_vec(),
             body_bytes_max: 32 << 20,
             decompressed_bytes_max: 128 << 20,
             concurrent_requests_max: 256,
@@ -111,7 +118,7 @@ pub fn router(
 
 async fn handle(State(receiver): State<Arc<Receiver>>, request: Request) -> Response {
     match receiver.receive(request).await {
-        Ok(()) => answer::stored(),
+        Ok(written) => answer::stored(written),
         Err(refusal) => {
             receiver.metrics.log(&refusal);
             refusal.into_response()
@@ -120,14 +127,14 @@ async fn handle(State(receiver): State<Arc<Receiver>>, request: Request) -> Resp
 }
 
 impl Receiver {
-    async fn receive(&self, request: Request) -> Result<(), Refusal> {
+    async fn receive(&self, request: Request) -> Result<Option<Written>, Refusal> {
         if !self.options.enabled {
             return Err(Refusal::Disabled);
         }
         if request.method() != Method::POST {
             return Err(Refusal::Method(request.method().clone()));
         }
-        header::check(request.headers())?;
+        let message = header::check(request.headers(), &self.options.accepted)?;
         let (parts, body) = request.into_parts();
         let principal = self.principals.resolve(&parts)?;
         let Ok(_slot) = self.slots.try_acquire() else {
@@ -146,26 +153,41 @@ impl Receiver {
         let decompressed = write_v1::decompress(&compressed, limit)?;
         let bytes = compressed.len();
         drop(compressed);
-        let batch = write_v1::decode(decompressed, principal)?;
+        let batch = match message {
+            Message::V1 => write_v1::decode(decompressed, principal)?,
+            Message::V2 => {
+                let request = write_v2::Request::open(decompressed, limit)?;
+                charge.grow(request.label_bytes())?;
+                request.decode(principal)?
+            }
+        };
         let load = Load::of(&batch, bytes);
-        self.append(batch, &load).await
+        let written = self.append(batch, &load, message).await?;
+        Ok((message == Message::V2).then_some(written))
     }
 
-    async fn append(&self, batch: Batch, load: &Load) -> Result<(), Refusal> {
+    async fn append(&self, mut batch: Batch, load: &Load, message: Message) -> Result<Written, Refusal> {
+        let invalid = histogram::take_invalid(&mut batch);
         // What is needed to name a refused series; the batch itself goes to the appender.
         let (bytes, format, principal) = (batch.bytes.clone(), batch.label_format, batch.principal.clone());
         let series: Vec<_> = batch.series.iter().map(|one| (one.labels.clone(), one.samples.len())).collect();
         self.principals.received(&principal, load);
-        let appended = self.append.append(batch).await;
+        let mut appended = self.append.append(batch).await;
+        if let Ok(outcome) = &mut appended {
+            outcome.histograms.rejected += invalid.len();
+            outcome.rejections.extend(invalid);
+        }
         self.principals.answered(&principal, load, appended.as_ref().ok());
         let mut outcome = appended.map_err(|error| Refusal::append(error, &principal))?;
-        self.metrics.count(&outcome, &principal, |at| series.get(at).map_or(0, |(_, samples)| *samples));
+        self.metrics
+            .count(message, &outcome, &principal, |at| series.get(at).map_or(0, |(_, samples)| *samples));
         // A store without exemplars takes the samples beside them; upstream answers 2xx then, too.
         outcome
             .rejections
             .retain(|one| !matches!((one.item, &one.reason), (Item::Exemplar(_), Reason::Unsupported(_))));
+        let written = Written::of(&outcome);
         if outcome.rejections.is_empty() {
-            return Ok(());
+            return Ok(written);
         }
         let named = |at: usize| {
             let (range, _) = series.get(at)?;
@@ -175,6 +197,6 @@ impl Receiver {
                     .map_or_else(|_| format!("series {at} of the request"), |labels| labels.to_string()),
             )
         };
-        Err(Refusal::rejected(&outcome, &principal, named))
+        Err(Refusal::rejected(&outcome, &principal, written, named))
     }
 }

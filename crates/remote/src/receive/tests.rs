@@ -182,7 +182,7 @@ async fn switched_off_says_how_to_switch_on() {
 
 #[tokio::test]
 async fn headers_and_methods() {
-    let bench = Bench::new(Options::default());
+    let bench = Bench::new(Options { accepted: vec![Message::V1], ..Options::default() });
     let get = HttpRequest::get("/api/v1/write").body(Body::empty()).unwrap();
     let (status, headers, _) = bench.send(get).await;
     assert_eq!((status, &headers[ALLOW]), (405, &"POST".parse().unwrap()));
