@@ -9,6 +9,7 @@
 //! nothing: what it shows of others it asks through the traits in [`view`].
 
 mod answer;
+mod cluster;
 mod envelope;
 mod federate;
 mod histogram;
@@ -25,5 +26,6 @@ mod time;
 mod tree;
 pub mod view;
 
+pub use cluster::clusters_router;
 pub use envelope::{ApiError, ErrorType};
 pub use router::{Common, Mode, Server, agent_router, router};

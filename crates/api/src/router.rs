@@ -16,7 +16,7 @@ use crate::view::{Lifecycle, StatusView, TargetsView};
 use crate::{federate, lifecycle, page, query, series, status, target};
 
 /// Where the API lives; the second is where clients of Mimir look for it.
-const API_PREFIXES: [&str; 2] = ["/api/v1", "/prometheus/api/v1"];
+pub(crate) const API_PREFIXES: [&str; 2] = ["/api/v1", "/prometheus/api/v1"];
 
 /// What a process without a store can show.
 #[derive(Clone)]

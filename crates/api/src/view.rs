@@ -205,3 +205,46 @@ pub trait Lifecycle: Send + Sync {
     /// `--web.enable-lifecycle`.
     fn enabled(&self) -> bool;
 }
+
+/// What a hub knows of one cluster. Counts are since the start of the process.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ClusterView {
+    /// Its name, the value of its `cluster` label.
+    pub name: String,
+    /// Whether nothing came for longer than the threshold.
+    pub silent: bool,
+    /// When a request with its credentials came last.
+    pub last_contact: Option<Timestamp>,
+    /// How far its newest sample is behind the hub's clock.
+    pub lag_seconds: Option<f64>,
+    /// In the last minute.
+    pub samples_per_second: f64,
+    /// In the last minute.
+    pub bytes_per_second: f64,
+    /// Series in memory.
+    pub active_series: u64,
+    /// Write requests.
+    pub requests: u64,
+    /// Bytes of write requests.
+    pub received_bytes: u64,
+    /// Samples stored or known already.
+    pub accepted_samples: u64,
+    /// Samples refused, by reason.
+    pub rejected_samples: Vec<(String, u64)>,
+    /// Requests turned away, by limit.
+    pub throttled_requests: Vec<(String, u64)>,
+    /// How the sender calls itself.
+    pub sender_version: String,
+    /// How far the sender's clock is ahead of the hub's, where it says so.
+    pub clock_skew_seconds: Option<f64>,
+    /// What is stamped on its series.
+    pub labels: Vec<(String, String)>,
+    /// Its limits, by name.
+    pub limits: Vec<(String, u64)>,
+}
+
+/// What a hub knows of its clusters.
+pub trait ClustersView: Send + Sync {
+    /// All clusters, sorted by name; empty where there is no clusters file.
+    fn clusters(&self) -> Vec<ClusterView>;
+}
