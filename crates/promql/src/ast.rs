@@ -2,7 +2,7 @@
 //!
 //! - Every node knows which bytes of the query it came from ([`Position`]); annotations, errors and
 //!   explain views point there.
-//! - The tree of a successful [`crate::parse`] is well typed (see `check`); trees built by hand need not be.
+//! - The tree of a successful [`crate::parse()`] is well typed (see `check`); trees built by hand need not be.
 //! - Durations are milliseconds. A duration that is written as an expression stays one ([`Span::Computed`])
 //!   and is computed by the executor, because it may depend on the step and the range of the query.
 //! - Text is UTF-8 everywhere except in string literals, whose escapes may produce any byte.

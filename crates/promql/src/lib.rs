@@ -1,6 +1,6 @@
 //! The query language: parse, plan, execute over [`nave_model::select::Select`].
 //!
-//! A query goes through [`parse`] (text to a typed [`Expr`]), a plan and an executor.
+//! A query goes through [`parse()`] (text to a typed [`Expr`]), a plan and an executor.
 
 pub mod answer;
 pub mod ast;
