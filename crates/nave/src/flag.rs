@@ -11,13 +11,19 @@ use anyhow::{Result, bail};
 use clap::parser::ValueSource;
 use clap::{ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use nave_model::duration::PromDuration;
+use nave_remote::receive::Message;
 use nave_scrape::config::ByteSize;
 
 use crate::log;
 
-/// One program for the metrics of many clusters.
+/// The whole command line.
 #[derive(Debug, Parser)]
-#[command(name = "nave", version, about, args_conflicts_with_subcommands = true)]
+#[command(
+    name = "nave",
+    version,
+    about = "One program for the metrics of many clusters",
+    args_conflicts_with_subcommands = true
+)]
 #[command(
     after_help = "Without a subcommand, nave takes Prometheus' command line: a hub, or an agent with --agent."
 )]
@@ -43,6 +49,24 @@ pub(crate) enum Command {
     },
     /// Run a hub and two agents on this machine with real host metrics.
     Demo(Demo),
+    /// Make and show the credentials of clusters.
+    Cluster {
+        /// What to do.
+        #[command(subcommand)]
+        kind: crate::cluster::Command,
+    },
+    /// Run tests of queries.
+    Test {
+        /// What to test.
+        #[command(subcommand)]
+        kind: crate::promql_test::Test,
+    },
+    /// Look into queries.
+    Query {
+        /// What to do.
+        #[command(subcommand)]
+        kind: crate::explain::Query,
+    },
     /// Check files without running anything.
     Check {
         /// What to check.
@@ -64,6 +88,9 @@ pub(crate) struct Node {
     /// Address to listen on, as host:port or :port.
     #[arg(long = "web.listen-address", default_value = "0.0.0.0:9100")]
     pub(crate) listen: Vec<String>,
+    /// TLS, users and headers of the listening side.
+    #[arg(long = "web.config.file")]
+    pub(crate) web_config: Option<PathBuf>,
     /// Where procfs is mounted.
     #[arg(long = "path.procfs", default_value = "/proc")]
     pub(crate) procfs: PathBuf,
@@ -137,6 +164,9 @@ pub(crate) struct Server {
     /// Address to listen on, as host:port or :port; may be repeated.
     #[arg(long = "web.listen-address", default_value = "0.0.0.0:9090")]
     pub(crate) listen: Vec<String>,
+    /// TLS, users and headers of the listening side, in upstream's format.
+    #[arg(long = "web.config.file")]
+    pub(crate) web_config: Option<PathBuf>,
     /// Longest time to read a request and write its answer.
     #[arg(long = "web.read-timeout", default_value = "5m")]
     pub(crate) read_timeout: PromDuration,
@@ -155,12 +185,13 @@ pub(crate) struct Server {
     /// Take samples at /api/v1/write.
     #[arg(long = "web.enable-remote-write-receiver", num_args = 0..=1, require_equals = true, default_missing_value = switch!(), default_value = "false")]
     pub(crate) enable_receiver: bool,
-    /// Remote-write messages that the receiver takes.
+    /// Remote-write message that the receiver takes; may be repeated.
     #[arg(
         long = "web.remote-write-receiver.accepted-protobuf-messages",
-        default_value = "prometheus.WriteRequest"
+        default_values = ["prometheus.WriteRequest", "io.prometheus.write.v2.Request"],
+        value_parser = accepted_message
     )]
-    pub(crate) accepted_messages: Vec<String>,
+    pub(crate) accepted_messages: Vec<Message>,
     /// Most bytes of one remote-write request as it comes.
     #[arg(long = "web.remote-write-receiver.max-body-bytes", default_value_t = 32 << 20)]
     pub(crate) write_bytes_max: usize,
@@ -170,6 +201,18 @@ pub(crate) struct Server {
     /// Most remote-write requests at a time.
     #[arg(long = "web.remote-write-receiver.max-concurrency", default_value_t = 256)]
     pub(crate) write_concurrency_max: usize,
+    /// Who may write, as which cluster and how much; switches the receiver on and refuses everyone else.
+    #[arg(long = "clusters.file")]
+    pub(crate) clusters_file: Option<PathBuf>,
+    /// A cluster from which nothing came for longer is called silent.
+    #[arg(long = "clusters.silent-after", default_value = "5m")]
+    pub(crate) silent_after: PromDuration,
+    /// Push to this hub; without --config.file, scrape this host and this agent.
+    #[arg(long = "hub.url")]
+    pub(crate) hub_url: Option<String>,
+    /// File with the token that nave cluster add made for the hub; read again when it changes.
+    #[arg(long = "hub.token-file", requires = "hub_url")]
+    pub(crate) hub_token_file: Option<PathBuf>,
     /// Title of the pages.
     #[arg(long = "web.page-title", default_value = "Nave")]
     pub(crate) page_title: String,
@@ -298,6 +341,14 @@ fn sub(flags: Server, line: &clap::Command, matches: &ArgMatches, name: &str, mo
     server(flags, command, matches, Some(mode))
 }
 
+/// The full name of a protobuf message of remote write.
+fn accepted_message(name: &str) -> Result<Message, String> {
+    let supported = || Message::ALL.map(Message::name).join(", ");
+    Message::from_name(name).ok_or_else(|| {
+        format!("unknown type for remote write protobuf message {name}, supported: {}", supported())
+    })
+}
+
 fn server(
     mut flags: Server,
     command: &clap::Command,
@@ -317,6 +368,12 @@ fn server(
         }
     }
     let mode = flags.mode(mode)?;
+    // An agent that was given nothing but a hub has its host to scrape.
+    let alone = flags.hub_url.is_some() && !flags.was_given("--config.file");
+    if alone && !flags.was_given("--exporter.node") {
+        flags.exporter_node = true;
+        flags.shown.insert("exporter.node".to_owned(), "true".to_owned());
+    }
     Ok(Meant::Server(mode, Box::new(flags)))
 }
 
@@ -342,8 +399,10 @@ impl Server {
             None => Mode::Hub,
         };
         let (foreign, prefixes): (_, &[&str]) = match mode {
-            Mode::Agent => ("agent", &["--storage.tsdb.", "--query.", "--web.enable-remote-write-receiver"]),
-            Mode::Hub => ("server", &["--storage.agent."]),
+            Mode::Agent => {
+                ("agent", &["--storage.tsdb.", "--query.", "--web.enable-remote-write-receiver", "--clusters."])
+            }
+            Mode::Hub => ("server", &["--storage.agent.", "--hub."]),
         };
         let wrong: Vec<_> =
             self.given.iter().filter(|flag| prefixes.iter().any(|prefix| flag.starts_with(prefix))).collect();
@@ -394,6 +453,8 @@ mod tests {
         let error = server("nave --agent --storage.tsdb.path=x").unwrap_err().to_string();
         assert_eq!(error, r#"The following flag(s) can not be used in agent mode: ["--storage.tsdb.path"]"#);
         assert!(server("nave hub --storage.agent.path=x").is_err());
+        assert!(server("nave hub --hub.url=http://x").is_err());
+        assert!(server("nave agent --clusters.file=x").is_err());
     }
 
     #[test]

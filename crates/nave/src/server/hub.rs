@@ -11,6 +11,7 @@ use nave_remote::{Metrics, receive};
 use nave_tsdb::Tsdb;
 
 use super::Process;
+use super::cluster::ClustersFile;
 use super::part::{Hub, Parts, builtins, scraper};
 use super::push::Push;
 use super::target::Targets;
@@ -40,17 +41,25 @@ pub(super) async fn start(process: &Process, config: &Config) -> Result<Parts> {
         Push::open(process, process.flags.tsdb_path.join(QUEUE_DIR), metrics.clone(), metadata).await?;
     tee.0.forward_to(push.clone());
     let queries = Budget::new("queries", memory_for_queries());
+    let clusters = ClustersFile::open(process, &store)?;
+    let principals: Arc<dyn receive::ResolvePrincipal> = match &clusters {
+        None => Arc::new(receive::Anonymous),
+        Some(file) => {
+            tokio::spawn(file.clone().watch(process.shutdown.clone()));
+            file.clusters()
+        }
+    };
     let receiver = receive::router(
         receiver_options(&process.flags),
         tee as Arc<dyn Append>,
-        Arc::new(receive::Anonymous),
+        principals,
         process.clock.clone(),
         &metrics,
         &process.registry,
     );
     let engine = engine(process, queries.clone());
     let builtins = builtins(process, config.global.scrape_interval)?;
-    Ok(Parts { scraper, push, builtins, queries, hub: Some(Hub { store, engine, receiver }) })
+    Ok(Parts { scraper, push, builtins, queries, hub: Some(Hub { store, engine, receiver, clusters }) })
 }
 
 async fn open_store(process: &Process, config: &Config) -> Result<Arc<Tsdb>> {
@@ -88,7 +97,8 @@ pub(super) fn retention_text(flags: &Flags, config: &Config) -> String {
 
 fn receiver_options(flags: &Flags) -> receive::Options {
     receive::Options {
-        enabled: flags.enable_receiver,
+        enabled: flags.enable_receiver || flags.clusters_file.is_some(),
+        accepted: flags.accepted_messages.clone(),
         body_bytes_max: flags.write_bytes_max,
         decompressed_bytes_max: flags.write_decompressed_bytes_max,
         concurrent_requests_max: flags.write_concurrency_max,
