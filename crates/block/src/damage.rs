@@ -93,6 +93,15 @@ impl<'a> Cursor<'a> {
         Ok(Cursor::new(part, self.sized()?))
     }
 
+    pub(crate) fn is_empty(&self) -> bool {
+        self.rest.is_empty()
+    }
+
+    /// Bytes not yet read.
+    pub(crate) fn left(&self) -> usize {
+        self.rest.len()
+    }
+
     /// Everything must have been read.
     pub(crate) fn end(&self) -> Result<(), Damage> {
         match self.rest.len() {

@@ -10,6 +10,7 @@
 mod column;
 mod damage;
 mod decimal;
+pub mod index;
 pub mod page;
 mod stream;
 

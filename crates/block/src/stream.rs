@@ -161,6 +161,20 @@ impl Decoder {
         Ok(out)
     }
 
+    /// As [`Decoder::take_bytes`], where no length was declared but by zstd's frame: it is met by `max` first.
+    pub(crate) fn take_bytes_unsized(
+        &mut self,
+        part: &'static str,
+        bytes: &[u8],
+        max: usize,
+    ) -> Result<Vec<u8>, Damage> {
+        let len = zstd::bulk::Decompressor::upper_bound(bytes).unwrap_or(usize::MAX);
+        if len > max {
+            return Err(Damage::new(part, 0, format!("expected at most {max} bytes, came {len}")));
+        }
+        self.take_bytes(part, bytes, len)
+    }
+
     fn take_varints(&mut self, bytes: &[u8], count: usize) -> Result<Vec<i64>, Damage> {
         self.varints.clear();
         self.varints.reserve(count * VARINT_MAX);

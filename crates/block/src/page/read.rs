@@ -33,6 +33,10 @@ impl Scratch {
     pub fn new() -> io::Result<Self> {
         Ok(Self { decoder: Decoder::new()?, main: Vec::new(), distance: Vec::new() })
     }
+
+    pub(crate) fn decoder(&mut self) -> &mut Decoder {
+        &mut self.decoder
+    }
 }
 
 /// An opened page. The directory has been read; streams are decoded when a column in them is first asked for.
