@@ -4,7 +4,7 @@ use std::fs;
 use std::io::Write as _;
 use std::time::Duration;
 
-use nave_base::clock::SystemClock;
+use nave_base::clock::{SharedClock, SystemClock};
 use nave_model::label::Labels;
 use nave_model::time::Timestamp;
 use nave_wire::write_v1::Encoder;
@@ -285,24 +285,83 @@ async fn the_demo_runs_and_stops() {
         .expect("three free ports in a row");
     let dir = tempfile::tempdir().unwrap();
     let out = fs::File::create(dir.path().join("out")).unwrap();
-    let mut demo = std::process::Command::new(NAVE)
+    let demo = std::process::Command::new(NAVE)
         .args(["demo", &format!("--port={port}"), "--interval=1s", "--dir"])
         .arg(dir.path().join("demo"))
         .stdout(out)
         .spawn()
         .unwrap();
+    let mut demo = Ended(demo);
     let output = || fs::read_to_string(dir.path().join("out")).unwrap();
     let deadline = std::time::Instant::now() + Duration::from_secs(60);
     while !output().contains("Both clusters' samples are at the hub") {
-        assert!(demo.try_wait().unwrap().is_none(), "the demo ended:\n{}", output());
+        assert!(demo.0.try_wait().unwrap().is_none(), "the demo ended:\n{}", output());
         assert!(std::time::Instant::now() < deadline, "{}", output());
         clock.sleep(Duration::from_millis(100)).await;
     }
+    ask_what_the_requirements_ask(port, &clock).await;
     let taken = std::process::Command::new(NAVE).args(["demo", &format!("--port={port}")]).output().unwrap();
     let text = String::from_utf8_lossy(&taken.stderr).into_owned();
     assert!(!taken.status.success() && text.contains(&format!("port {port} is taken")), "{text}");
-    let pid = rustix::process::Pid::from_raw(i32::try_from(demo.id()).unwrap()).unwrap();
+    let pid = rustix::process::Pid::from_raw(i32::try_from(demo.0.id()).unwrap()).unwrap();
     rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
-    assert!(demo.wait().unwrap().success());
+    assert!(demo.0.wait().unwrap().success());
     std::net::TcpListener::bind(("0.0.0.0", port)).expect("the hub's port is free again");
+}
+
+/// A process that does not outlive its test.
+struct Ended(std::process::Child);
+
+impl Drop for Ended {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// Queries of the requirement documents that need only host metrics: each answers within a few scrapes, those
+/// that filter by a threshold with whatever is above it.
+async fn ask_what_the_requirements_ask(port: u16, clock: &SharedClock) {
+    const CPU: &str = "100 - (avg by (cluster) (rate(node_cpu_seconds_total{mode=\"idle\"}[5m])) * 100)";
+    let filters = [
+        format!("{CPU} > 70"),
+        format!("min_over_time(({CPU})[5m:]) > 70"),
+        "(1 - node_memory_MemAvailable_bytes / node_memory_MemTotal_bytes) * 100 > 85".to_owned(),
+        "count({cluster=\"\",job=\"node\"})".to_owned(),
+    ];
+    let answers = [
+        "up",
+        "up{cluster=~\"spoke1|spoke2\"}",
+        "sum by (cluster) (up)",
+        "min by (cluster) (up{cluster!=\"\"}) == 1",
+        "node_cpu_seconds_total",
+        "node_cpu_seconds_total{cluster=\"spoke1\"}",
+        "count by (mode) (node_cpu_seconds_total)",
+        "node_cpu_guest_seconds_total",
+        CPU,
+        "avg by (cluster) (irate(node_cpu_seconds_total{mode=\"idle\"}[5m]))",
+        "min_over_time((avg by (cluster) (rate(node_cpu_seconds_total[5m])))[5m:1s])",
+        "node_memory_MemAvailable_bytes / node_memory_MemTotal_bytes",
+        "count({__name__=~\".+\"}) by (__name__)",
+        "rate(prometheus_remote_storage_samples_total[5m])",
+        "prometheus_remote_storage_samples_failed_total == 0",
+        "prometheus_remote_storage_queue_length",
+    ];
+    let deadline = std::time::Instant::now() + Duration::from_secs(60);
+    for (query, rows_wanted) in
+        filters.iter().map(|query| (query.as_str(), false)).chain(answers.map(|query| (query, true)))
+    {
+        loop {
+            let mut url = reqwest::Url::parse(&format!("http://127.0.0.1:{port}/api/v1/query")).unwrap();
+            url.query_pairs_mut().append_pair("query", query);
+            let body = client().get(url).send().await.unwrap().bytes().await.unwrap();
+            let answer: serde_json::Value = serde_json::from_slice(&body).unwrap();
+            assert_eq!(answer["status"], "success", "{query}: {answer}");
+            if !rows_wanted || !answer["data"]["result"].as_array().unwrap().is_empty() {
+                break;
+            }
+            assert!(std::time::Instant::now() < deadline, "{query} has no rows");
+            clock.sleep(Duration::from_millis(200)).await;
+        }
+    }
 }
