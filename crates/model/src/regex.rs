@@ -2,11 +2,13 @@
 //!
 //! Users write patterns for Go's engine; `translate` turns them into patterns of the `regex` crate,
 //! which shares RE2's promise of linear time. Patterns that are a list of texts (`a|b|c`, the usual
-//! thing dashboards send) are matched by a set and are only compiled when captures are asked for.
+//! thing dashboards send) are matched by a set and are only compiled when captures are asked for. Others are
+//! compiled when they are first used; only large ones are compiled at once, to see whether they are too large.
 
 mod expand;
 mod literal;
 mod translate;
+mod weight;
 
 use std::collections::HashSet;
 use std::fmt;
@@ -14,6 +16,8 @@ use std::sync::{Arc, OnceLock};
 
 /// Bound on the memory of one compiled pattern, in bytes.
 const SIZE_MAX: usize = 16 << 20;
+/// Patterns up to this weight compile to far less than [`SIZE_MAX`]: a unit takes well under 1 KiB.
+const WEIGHT_UNCOMPILED_MAX: u64 = 8 << 10;
 /// Longest pattern, in bytes.
 const PATTERN_MAX: usize = 4 << 20;
 
@@ -84,7 +88,7 @@ impl Regex {
         let prefix = literal::prefix(&hir);
         let strategy = Strategy::of(&translated, &hir, &prefix);
         let compiled = OnceLock::new();
-        if matches!(strategy, Strategy::Compiled) {
+        if matches!(strategy, Strategy::Compiled) && weight::exceeds(&hir, WEIGHT_UNCOMPILED_MAX) {
             let regex = compile(&translated).map_err(|_| refused("expression too large", pattern))?;
             // Nobody else has seen the cell yet.
             let _ = compiled.set(regex);
@@ -152,7 +156,8 @@ impl Regex {
         self.captures(text).map(|captures| captures.expand(template))
     }
 
-    /// The compiled pattern. `None` only for a set whose pattern is over the size limit.
+    /// The compiled pattern. `None` only for a set whose pattern is over the size limit; what is compiled late
+    /// besides is small.
     fn compiled(&self) -> Option<&regex::Regex> {
         if let Some(regex) = self.0.compiled.get() {
             return Some(regex);

@@ -16,6 +16,8 @@ pub struct Answer {
     pub infos: Vec<String>,
     /// What it took.
     pub stats: Stats,
+    /// The plan as text, where [`crate::QueryOptions::explain`] asked for it.
+    pub plan: Option<String>,
 }
 
 /// A result.

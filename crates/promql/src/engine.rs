@@ -25,7 +25,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use crate::answer::Answer;
 use crate::ast::ValueType;
 use crate::error::{EVALUATION, QUEUE, QueryError};
-use crate::execute::{Context, Parts};
+use crate::execute::{Context, Meter, Parts};
 use crate::parse::{ParseOptions, parse};
 use crate::plan::{self, Node, Query, Steps};
 use metric::Metrics;
@@ -85,6 +85,8 @@ pub struct QueryOptions {
     pub timeout: Option<Duration>,
     /// At most this many series in the answer; a warning says when there were more.
     pub limit: Option<usize>,
+    /// The answer has the plan, with what each node gave.
+    pub explain: bool,
     /// Ends the query.
     pub cancel: Shutdown,
 }
@@ -146,7 +148,7 @@ impl Engine {
     /// The plan of `query` as text, one node per line.
     ///
     /// # Errors
-    /// When the query does not parse or uses what is not built.
+    /// When the query does not parse or uses what is not built. [`QueryOptions::explain`] also gives figures.
     pub fn explain(
         &self,
         query: &str,
@@ -156,7 +158,7 @@ impl Engine {
     ) -> Result<String, QueryError> {
         let steps = range_steps(start, end, step_ms)?;
         let plan = self.plan(query, steps, start == end, None)?;
-        Ok(plan::explain(&plan, steps))
+        Ok(plan::explain(&plan, None))
     }
 
     fn plan(
@@ -217,6 +219,7 @@ impl Engine {
             stop: stop.clone(),
             delayed_names: self.options.delayed_name_removal,
             use_starts: self.options.use_start_timestamps,
+            meter: options.explain.then(|| Meter::new(self.clock.clone())),
             samples_max: self.options.max_samples,
         });
         let job = Job { plan, steps, is_instant, query: query.to_owned(), limit: options.limit, context };

@@ -10,7 +10,7 @@ use crate::answer::{Answer, Series, Value, VectorSample};
 use crate::ast::ValueType;
 use crate::error::QueryError;
 use crate::execute::{self, Collected, Column, Context, Level};
-use crate::plan::{Kind, Node, Steps};
+use crate::plan::{self, Kind, Node, Steps};
 
 /// Everything a query needs on its thread.
 pub(crate) struct Job {
@@ -48,7 +48,8 @@ impl Job {
         warnings.extend(cut);
         let infos = notes.texts(Level::Info, &self.query);
         let stats = self.context.stats();
-        Ok(Answer { value, warnings, infos, stats })
+        let plan = self.context.meter().map(|meter| plan::explain(&self.plan, Some(meter)));
+        Ok(Answer { value, warnings, infos, stats, plan })
     }
 
     fn value(&self) -> Result<Value, QueryError> {

@@ -208,3 +208,20 @@ impl Pages for Panics {
         panic!("a bug")
     }
 }
+
+#[tokio::test]
+async fn plans_show_what_nodes_gave() {
+    let engine = engine(EngineOptions::default());
+    let options = QueryOptions { explain: true, ..QueryOptions::default() };
+    let query = "sum(rate(m[5m]))";
+    let answer = engine.instant(store(), query, Timestamp(600_000), options).await.unwrap();
+    let plan = answer.plan.unwrap();
+    let lines: Vec<&str> = plan.lines().collect();
+    assert!(lines[0].starts_with("sum by () [series=1 samples=1 time="), "{plan}");
+    assert!(
+        lines[1].starts_with("  rate [__name__=\"m\"]") && lines[1].contains(" [series=50 samples=50 "),
+        "{plan}"
+    );
+    let plain = engine.instant(store(), query, Timestamp(600_000), QueryOptions::default()).await.unwrap();
+    assert_eq!(plain.plan, None);
+}

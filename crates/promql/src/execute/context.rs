@@ -10,7 +10,7 @@ use nave_model::select::{Scope, Select};
 use parking_lot::Mutex;
 
 use super::note::{Note, Notes};
-use super::{Result, Series};
+use super::{Meter, Result, Series};
 use crate::answer::Stats;
 use crate::error::{EVALUATION, QueryError};
 
@@ -27,6 +27,7 @@ struct Shared {
     stop: Arc<AtomicU8>,
     delayed_names: bool,
     use_starts: bool,
+    meter: Option<Meter>,
     samples: Samples,
     notes: Mutex<Notes>,
 }
@@ -55,13 +56,25 @@ pub(crate) struct Parts {
     pub(crate) delayed_names: bool,
     /// Whether start timestamps count.
     pub(crate) use_starts: bool,
+    /// Counts per node, where that is asked for.
+    pub(crate) meter: Option<Meter>,
     pub(crate) samples_max: u64,
 }
 
 impl Context {
     pub(crate) fn new(parts: Parts) -> Self {
-        let Parts { store, scope, runtime, budget, cancel, stop, delayed_names, use_starts, samples_max } =
-            parts;
+        let Parts {
+            store,
+            scope,
+            runtime,
+            budget,
+            cancel,
+            stop,
+            delayed_names,
+            use_starts,
+            samples_max,
+            meter,
+        } = parts;
         let samples = Samples { max: samples_max, ..Samples::default() };
         let notes = Mutex::default();
         Self(Arc::new(Shared {
@@ -73,6 +86,7 @@ impl Context {
             stop,
             delayed_names,
             use_starts,
+            meter,
             samples,
             notes,
         }))
@@ -97,6 +111,11 @@ impl Context {
     /// Whether start timestamps count.
     pub(crate) fn use_starts(&self) -> bool {
         self.0.use_starts
+    }
+
+    /// Counts per node.
+    pub(crate) fn meter(&self) -> Option<&Meter> {
+        self.0.meter.as_ref()
     }
 
     /// Waits for I/O; only on the thread of the query.

@@ -25,6 +25,7 @@ mod info;
 mod label;
 mod limit_ratio;
 mod matching;
+mod meter;
 mod note;
 mod quantile;
 mod range;
@@ -49,6 +50,7 @@ pub(crate) use call::is_elementwise;
 pub(crate) use collect::{Collected, collect};
 pub(crate) use column::{Column, bytes as column_bytes};
 pub(crate) use context::{Context, Parts};
+pub(crate) use meter::{Figures, Meter};
 pub(crate) use note::Level;
 pub(crate) use range_function::range_kernel;
 use range_histogram::range_histogram;
@@ -90,7 +92,7 @@ type BoxOperator = Box<dyn Operator>;
 /// The operator of `node`, evaluated at `steps`.
 pub(crate) fn operator(node: &Node, steps: Steps, context: &Context) -> Result<BoxOperator> {
     let inner = |node: &Node| operator(node, steps, context);
-    Ok(match &node.kind {
+    let operator = match &node.kind {
         Kind::Number(value) => scalar::number(*value, steps),
         Kind::Text(_) => return Err(QueryError::Internal("a text has no samples".into())),
         Kind::Scan(source) => scan::instant(source, steps, context, (Reading::Value, node.pos)),
@@ -110,6 +112,10 @@ pub(crate) fn operator(node: &Node, steps: Steps, context: &Context) -> Result<B
         Kind::Dedupe { input, strip } => {
             dedupe::operator(inner(input)?, *strip, dedupe_message(input), context, steps)
         }
+    };
+    Ok(match context.meter() {
+        Some(meter) => meter.wrap(node, operator),
+        None => operator,
     })
 }
 

@@ -5,89 +5,103 @@ use std::fmt::Write as _;
 use nave_model::select::{Need, Projection};
 use nave_model::time::TimeRange;
 
-use super::{Aggregate, Binary, Kind, Node, RangeCall, RangeInput, Shift, Source, Steps};
+use super::{Kind, Node, RangeInput, Shift, Source, Steps};
 use crate::ast::{Cardinality, Matching};
+use crate::execute::{Figures, Meter};
 
-/// The text of `plan`, which is evaluated at `steps`.
-pub(crate) fn explain(plan: &Node, steps: Steps) -> String {
-    let mut text = String::new();
-    write_node(&mut text, plan, 0, steps);
-    text
+/// The text of `plan`, with the figures of `meter` per node.
+pub(crate) fn explain(plan: &Node, meter: Option<&Meter>) -> String {
+    let mut printer = Printer { text: String::new(), meter };
+    printer.node(plan, 0);
+    printer.text
 }
 
-fn write_node(text: &mut String, node: &Node, depth: usize, steps: Steps) {
-    let _ = write!(text, "{:1$}", "", depth * 2);
-    let below = depth + 1;
-    match &node.kind {
-        Kind::Number(value) => drop(writeln!(text, "number {value}")),
-        Kind::Text(value) => drop(writeln!(text, "text {:?}", value.to_text())),
-        Kind::Scan(source) => drop(writeln!(text, "scan {}", source_text(source))),
-        Kind::Timestamps(source) => drop(writeln!(text, "timestamps {}", source_text(source))),
-        Kind::StartTimes(source) => drop(writeln!(text, "start-times {}", source_text(source))),
-        Kind::Info(info) => {
-            let _ = writeln!(text, "info {}", source_text(&info.source));
-            write_node(text, &info.input, below, steps);
+struct Printer<'a> {
+    text: String,
+    meter: Option<&'a Meter>,
+}
+
+impl Printer<'_> {
+    fn node(&mut self, node: &Node, depth: usize) {
+        let _ = write!(self.text, "{:1$}", "", depth * 2);
+        self.text.push_str(&title(node));
+        if let Some(Figures { series, samples, time }) = self.meter.and_then(|meter| meter.figures(node)) {
+            let ms = time.as_secs_f64() * 1000.0;
+            let _ = write!(self.text, " [series={series} samples={samples} time={ms:.3}ms]");
         }
-        Kind::Raw(input) => write_range(text, "samples", input, below),
-        Kind::Range(call) => write_call(text, call, below, steps),
-        Kind::Call { function, args, .. } => {
-            let _ = writeln!(text, "call {function:?}");
-            args.iter().for_each(|arg| write_node(text, arg, below, steps));
+        self.text.push('\n');
+        self.below(node, depth + 1);
+    }
+
+    fn below(&mut self, node: &Node, depth: usize) {
+        match &node.kind {
+            Kind::Number(_) | Kind::Text(_) => {}
+            Kind::Scan(_) | Kind::Timestamps(_) | Kind::StartTimes(_) => {}
+            Kind::Info(info) => self.node(&info.input, depth),
+            Kind::Raw(input) => self.input(input, depth),
+            Kind::Range(call) => {
+                self.input(&call.input, depth);
+                call.params.iter().for_each(|param| self.node(param, depth));
+            }
+            Kind::Call { args, .. } => args.iter().for_each(|arg| self.node(arg, depth)),
+            Kind::Aggregate(aggregate) => {
+                for child in aggregate.param.iter().chain([&aggregate.input]) {
+                    self.node(child, depth);
+                }
+            }
+            Kind::Binary(binary) => {
+                self.node(&binary.lhs, depth);
+                self.node(&binary.rhs, depth);
+            }
+            Kind::Absent { input, .. } | Kind::Negate(input) | Kind::Dedupe { input, .. } => {
+                self.node(input, depth);
+            }
         }
-        Kind::Absent { input, labels } => {
-            let _ = writeln!(text, "absent labels={labels}");
-            write_node(text, input, below, steps);
-        }
-        Kind::Aggregate(aggregate) => write_aggregate(text, aggregate, below, steps),
-        Kind::Binary(binary) => write_binary(text, binary, below, steps),
-        Kind::Negate(input) => {
-            text.push_str("negate\n");
-            write_node(text, input, below, steps);
-        }
-        Kind::Dedupe { input, strip } => {
-            let _ = writeln!(text, "dedupe{}", if *strip { " strip-names" } else { "" });
-            write_node(text, input, below, steps);
+    }
+
+    fn input(&mut self, input: &RangeInput, depth: usize) {
+        if let RangeInput::Subquery(subquery) = input {
+            self.node(&subquery.input, depth);
         }
     }
 }
 
-fn write_call(text: &mut String, call: &RangeCall, below: usize, steps: Steps) {
-    write_range(text, call.name, &call.input, below);
-    call.params.iter().for_each(|param| write_node(text, param, below, steps));
+fn title(node: &Node) -> String {
+    match &node.kind {
+        Kind::Number(value) => format!("number {value}"),
+        Kind::Text(value) => format!("text {:?}", value.to_text()),
+        Kind::Scan(source) => format!("scan {}", source_text(source)),
+        Kind::Timestamps(source) => format!("timestamps {}", source_text(source)),
+        Kind::StartTimes(source) => format!("start-times {}", source_text(source)),
+        Kind::Info(info) => format!("info {}", source_text(&info.source)),
+        Kind::Raw(input) => range_title("samples", input),
+        Kind::Range(call) => range_title(call.name, &call.input),
+        Kind::Call { function, .. } => format!("call {function:?}"),
+        Kind::Absent { labels, .. } => format!("absent labels={labels}"),
+        Kind::Aggregate(aggregate) => {
+            let by = if aggregate.without { "without" } else { "by" };
+            format!("{} {by} ({})", aggregate.op.as_str(), aggregate.grouping.join(", "))
+        }
+        Kind::Binary(binary) => {
+            let is_bool = if binary.return_bool { " bool" } else { "" };
+            let matching = binary.matching.as_ref().map(matching_text).unwrap_or_default();
+            format!("binary {}{is_bool}{matching}", binary.op.as_str())
+        }
+        Kind::Negate(_) => "negate".to_owned(),
+        Kind::Dedupe { strip, .. } => format!("dedupe{}", if *strip { " strip-names" } else { "" }),
+    }
 }
 
-fn write_range(text: &mut String, name: &str, input: &RangeInput, below: usize) {
+fn range_title(name: &str, input: &RangeInput) -> String {
     match input {
-        RangeInput::Source(source) => drop(writeln!(text, "{name} {}", source_text(source))),
+        RangeInput::Source(source) => format!("{name} {}", source_text(source)),
         RangeInput::Subquery(subquery) => {
             let Steps { start, end, step } = subquery.steps;
             let shift = shift_text(subquery.shift);
             let range = subquery.range_ms;
-            let _ = writeln!(text, "{name} subquery range={range}ms{shift} steps={start}..={end}/{step}ms");
-            write_node(text, &subquery.input, below, subquery.steps);
+            format!("{name} subquery range={range}ms{shift} steps={start}..={end}/{step}ms")
         }
     }
-}
-
-fn write_aggregate(text: &mut String, aggregate: &Aggregate, below: usize, steps: Steps) {
-    let by = if aggregate.without { "without" } else { "by" };
-    let _ = writeln!(text, "{} {by} ({})", aggregate.op.as_str(), aggregate.grouping.join(", "));
-    for child in aggregate.param.iter().chain([&aggregate.input]) {
-        write_node(text, child, below, steps);
-    }
-}
-
-fn write_binary(text: &mut String, binary: &Binary, below: usize, steps: Steps) {
-    let _ = write!(text, "binary {}", binary.op.as_str());
-    if binary.return_bool {
-        text.push_str(" bool");
-    }
-    if let Some(matching) = &binary.matching {
-        text.push_str(&matching_text(matching));
-    }
-    text.push('\n');
-    write_node(text, &binary.lhs, below, steps);
-    write_node(text, &binary.rhs, below, steps);
 }
 
 fn matching_text(matching: &Matching) -> String {

@@ -59,6 +59,7 @@ fn answer(plan: Node, query: &str) -> String {
         stop: Arc::new(AtomicU8::new(0)),
         delayed_names: false,
         use_starts: false,
+        meter: None,
         samples_max: u64::MAX,
     });
     let job = Job { plan, steps: STEPS, is_instant: false, query: query.to_owned(), limit: None, context };
@@ -73,7 +74,7 @@ fn check(query: &str, rewrite: impl Fn(&mut Node)) {
     let plain = plain(query);
     let mut rewritten = plain.clone();
     rewrite(&mut rewritten);
-    assert_ne!(explain(&plain, STEPS), explain(&rewritten, STEPS), "{query} was not rewritten");
+    assert_ne!(explain(&plain, None), explain(&rewritten, None), "{query} was not rewritten");
     let want = answer(plain, query);
     assert!(want.len() > 20, "{query} has an answer");
     assert_eq!(answer(rewritten, query), want, "{query}");
@@ -169,7 +170,7 @@ fn plans_as_text() {
     let check = |query: &str, want: &[&str]| {
         let mut plan = plain(query);
         optimize(&mut plan, STEPS);
-        assert_eq!(explain(&plan, STEPS).lines().collect::<Vec<_>>(), want, "{query}");
+        assert_eq!(explain(&plan, None).lines().collect::<Vec<_>>(), want, "{query}");
     };
     check(
         "sum by (job) (rate(a_total{job=~\"x|y\"}[5m] offset 1m)) > 1 + 1",
