@@ -135,7 +135,12 @@ impl Config {
         let text = format!(
             "scrape_configs:\n  - job_name: nave\n    static_configs:\n      - targets: ['localhost:{port}']\n"
         );
-        Self::parse(&Source { path: PathBuf::from("built-in configuration"), text }, Mode::Hub)
+        Self::built_in(text, Mode::Hub)
+    }
+
+    /// A configuration that is in no file.
+    pub(crate) fn built_in(text: String, mode: Mode) -> Result<Self> {
+        Self::parse(&Source { path: PathBuf::from("built-in configuration"), text }, mode)
     }
 
     /// The main file alone, checked.

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use anyhow::{Context, Result};
 
 mod check;
+mod cluster;
 mod config;
 mod demo;
 mod exporter;
@@ -54,6 +55,7 @@ async fn dispatch(meant: flag::Meant) -> Result<ExitCode> {
             exporter::node(flags).await?;
         }
         flag::Meant::Command(flag::Command::Demo(flags)) => demo::run(flags).await?,
+        flag::Meant::Command(flag::Command::Cluster { kind }) => cluster::run(&kind)?,
         flag::Meant::Command(flag::Command::Check { kind: flag::Check::Config { files, agent } }) => {
             return check::config(&files, agent);
         }

@@ -8,7 +8,9 @@
 //! probes see "not ready" rather than a refused connection while the log is replayed.
 
 mod agent;
+mod cluster;
 mod hub;
+mod join;
 mod part;
 mod push;
 mod reload;
@@ -28,6 +30,7 @@ use nave_base::metric::{Kind, Registry};
 pub(crate) use self::push::Push;
 use self::reload::Reloader;
 use self::status::Status;
+pub(crate) use self::status::hostname;
 use crate::config::Config;
 use crate::flag::{Mode, Server as Flags};
 use crate::{fatal, log, process, signal};
@@ -76,15 +79,20 @@ pub(crate) async fn run(mode: Mode, flags: Flags) -> Result<()> {
     Ok(())
 }
 
+/// The configuration as the flags say: from a file, or built in.
 fn load(mode: Mode, flags: &Flags) -> Result<Config> {
     let path = &flags.config_file;
+    if join::is_alone(flags) {
+        return join::config(flags);
+    }
     let built_in = mode == Mode::Hub && !flags.was_given("--config.file") && !path.exists();
     if built_in {
         tracing::info!(file = %path.display(), "no configuration file; the hub scrapes itself");
         let listen = flags.listen.first().map_or("0.0.0.0:9090", String::as_str);
         return Config::default_hub(listen);
     }
-    let config = Config::load(path, mode).context("error loading the configuration")?;
+    let mut config = Config::load(path, mode).context("error loading the configuration")?;
+    join::add(flags, &mut config)?;
     for section in config.unused_sections() {
         tracing::warn!(section, "this section of the configuration is read, but not used by this version");
     }

@@ -15,6 +15,7 @@ use nave_scrape::{Builtin, Scraper};
 use nave_tsdb::Tsdb;
 
 use super::Process;
+use super::cluster::{ClustersFile, View};
 use super::push::Push;
 use super::target::{NodePage, Targets};
 use super::web;
@@ -33,6 +34,7 @@ pub(super) struct Hub {
     pub(super) store: Arc<Tsdb>,
     pub(super) engine: Engine,
     pub(super) receiver: Router,
+    pub(super) clusters: Option<Arc<ClustersFile>>,
 }
 
 impl Parts {
@@ -63,7 +65,8 @@ impl Parts {
             select: hub.store.clone(),
             labels: hub.store.clone(),
         };
-        Ok(nave_api::router(server).merge(hub.receiver.clone()))
+        let clusters = nave_api::clusters_router(Arc::new(View(hub.clusters.clone())));
+        Ok(nave_api::router(server).merge(clusters).merge(hub.receiver.clone()))
     }
 
     /// Scraping first, so that nothing new comes; then what is under way goes out; the store last.

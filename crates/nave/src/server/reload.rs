@@ -13,6 +13,7 @@ use nave_scrape::{Builtin, Scraper};
 use tokio::sync::Mutex;
 
 use super::Process;
+use super::cluster::ClustersFile;
 use super::part::Parts;
 use super::push::Push;
 use crate::config::Config;
@@ -24,6 +25,7 @@ pub(crate) struct Reloader {
     scraper: Arc<Scraper>,
     push: Arc<Push>,
     builtins: Vec<Builtin>,
+    clusters: Option<Arc<ClustersFile>>,
     current: Mutex<Config>,
 }
 
@@ -35,6 +37,7 @@ impl Reloader {
             scraper: parts.scraper.clone(),
             push: parts.push.clone(),
             builtins: parts.builtins.clone(),
+            clusters: parts.hub.as_ref().and_then(|hub| hub.clusters.clone()),
             current: Mutex::new(config.clone()),
         };
         reloader.apply(&config).await?;
@@ -75,10 +78,7 @@ impl Reloader {
     async fn reload_now(&self) -> Result<()> {
         let mut current = self.current.lock().await;
         let file = &self.process.flags.config_file;
-        let outcome = match Config::load(file, self.process.mode) {
-            Ok(config) => self.replace(&mut current, config).await,
-            Err(error) => Err(error),
-        };
+        let outcome = self.load_and_replace(&mut current).await;
         match &outcome {
             Ok(()) => tracing::info!(file = %file.display(), "completed loading of the configuration file"),
             Err(error) => {
@@ -87,6 +87,17 @@ impl Reloader {
             }
         }
         outcome
+    }
+
+    /// Both files are read before either is used.
+    async fn load_and_replace(&self, current: &mut Config) -> Result<()> {
+        let config = super::load(self.process.mode, &self.process.flags)?;
+        let clusters = self.clusters.as_ref().map(|file| file.load()).transpose()?;
+        self.replace(current, config).await?;
+        if let (Some(file), Some(clusters)) = (&self.clusters, &clusters) {
+            file.apply(clusters);
+        }
+        Ok(())
     }
 
     /// On an error the parts that already changed go back to `current`.

@@ -111,7 +111,7 @@ impl Loaded {
 }
 
 /// The machine's name.
-pub(super) fn hostname() -> String {
+pub(crate) fn hostname() -> String {
     rustix::system::uname().nodename().to_string_lossy().into_owned()
 }
 

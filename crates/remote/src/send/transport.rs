@@ -11,6 +11,7 @@ use nave_http::client::header::{
 use nave_http::client::{Client, Request, Response, Url};
 
 use super::retry_after;
+use crate::cluster::SENT_HEADER;
 use crate::{Error, RemoteWriteConfig};
 
 /// How much of an error's body is read and logged.
@@ -74,6 +75,8 @@ impl HttpTransport {
     async fn send(&self, body: Bytes, attempt: u32) -> Answer {
         let mut request = Request::post(self.url.clone(), body, self.timeout);
         request.headers.clone_from(&self.headers);
+        // The hub tells by it how far the clocks are apart.
+        request.headers.insert(SENT_HEADER, HeaderValue::from(self.clock.now_ms()));
         if attempt > 0 {
             request.headers.insert("retry-attempt", HeaderValue::from(attempt));
         }
