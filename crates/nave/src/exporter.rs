@@ -13,7 +13,7 @@ use nave_base::metric::{Format, Registry};
 use nave_exporter::{Node, NodeOptions};
 use nave_http::server::{LayerOptions, Listeners, Metrics, ServeOptions, layered, serve};
 
-use crate::{flag, log, process, signal};
+use crate::{flag, log, process, server, signal};
 
 const INDEX: &str = "<!DOCTYPE html><title>nave exporter</title><h1>nave exporter node</h1>\
 <p><a href=\"/metrics\">Metrics</a></p>";
@@ -27,13 +27,14 @@ pub(crate) async fn node(flags: flag::Node) -> Result<()> {
     let registry = Registry::default();
     process::register(&registry);
     let metrics = Metrics::register(&registry);
+    let security = server::security(flags.web_config.as_deref(), &clock, &registry)?;
     let router = Router::new()
         .route("/", get(|| async { Html(INDEX) }))
         .route("/metrics", get(move || page(node.clone(), registry.clone())));
     let shutdown = Shutdown::new();
     let listeners = Listeners::bind(&flags.listen).await?;
     let router = layered(router, LayerOptions::default(), metrics);
-    let options = ServeOptions { role: "exporter", ..ServeOptions::default() };
+    let options = ServeOptions { role: "exporter", security, ..ServeOptions::default() };
     let server = tokio::spawn(serve(listeners, router, options, clock, shutdown.clone()));
     let signal = signal::interrupted().await?;
     tracing::info!(signal, "stopping");

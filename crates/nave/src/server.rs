@@ -30,6 +30,7 @@ use nave_base::metric::{Kind, Registry};
 pub(crate) use self::push::Push;
 use self::reload::Reloader;
 use self::status::Status;
+pub(crate) use self::web::security;
 pub(crate) use self::status::hostname;
 use crate::config::Config;
 use crate::flag::{Mode, Server as Flags};

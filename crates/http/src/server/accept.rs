@@ -1,6 +1,7 @@
 //! Accepting connections and running them until the end or the shutdown.
 
 use std::io;
+use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -17,12 +18,13 @@ use hyper_util::service::TowerToHyperService;
 use nave_base::Shutdown;
 use nave_base::backoff::Backoff;
 use nave_base::clock::{SharedClock, Sleep};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
-use super::Listeners;
 use super::lenient::Lenient;
+use super::{Listeners, Security};
 
 /// Limits of the connections.
 #[derive(Debug, Clone)]
@@ -35,6 +37,8 @@ pub struct ServeOptions {
     pub read_timeout: Duration,
     /// How long requests in flight may go on after the shutdown began.
     pub shutdown_timeout: Duration,
+    /// `--web.config.file`; everyone comes in by plain HTTP when `None`.
+    pub security: Option<Security>,
 }
 
 impl Default for ServeOptions {
@@ -44,6 +48,7 @@ impl Default for ServeOptions {
             max_connections: 512,
             read_timeout: Duration::from_secs(300),
             shutdown_timeout: Duration::from_secs(10),
+            security: None,
         }
     }
 }
@@ -67,7 +72,8 @@ pub async fn serve(
     let mut loops = JoinSet::new();
     for listener in listeners.0 {
         if let Ok(address) = listener.local_addr() {
-            tracing::info!(component = "web", %address, role = server.options.role, "listening");
+            let tls = server.options.security.as_ref().is_some_and(Security::is_tls);
+            tracing::info!(component = "web", %address, role = server.options.role, tls, "listening");
         }
         loops.spawn(server.clone().accept(listener));
     }
@@ -134,9 +140,26 @@ impl Server {
     async fn run(&self, stream: TcpStream) {
         let _ = stream.set_nodelay(true);
         let peer = stream.peer_addr().ok();
+        let Some(security) = self.options.security.as_ref().filter(|security| security.is_tls()) else {
+            return self.talk(stream, peer, true).await;
+        };
+        let shaken = tokio::select! {
+            shaken = security.handshake(stream) => shaken,
+            () = self.shutdown.cancelled() => None,
+        };
+        if let Some(stream) = shaken {
+            self.talk(stream, peer, security.http2()).await;
+        }
+    }
+
+    async fn talk<S>(&self, stream: S, peer: Option<SocketAddr>, http2: bool)
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
         let read_timeout = self.options.read_timeout;
         let clock = self.clock.clone();
         let router = self.router.clone();
+        let security = self.options.security.clone();
         let service = tower::service_fn(move |request: hyper::Request<Incoming>| {
             let clock = clock.clone();
             let timed = |body| TimedBody { body, clock, timeout: read_timeout, late: None, done: false };
@@ -145,11 +168,18 @@ impl Server {
                 // For handlers that name the sender.
                 request.extensions_mut().insert(ConnectInfo(peer));
             }
-            tower::ServiceExt::oneshot(router.clone(), request)
+            let (router, security) = (router.clone(), security.clone());
+            async move {
+                match security {
+                    Some(security) => Ok(security.serve(router, request).await),
+                    None => tower::ServiceExt::oneshot(router, request).await,
+                }
+            }
         });
         let mut builder = auto::Builder::new(TokioExecutor::new());
         builder.http1().timer(TokioTimer::new()).header_read_timeout(read_timeout);
         builder.http2().timer(TokioTimer::new()).keep_alive_interval(read_timeout);
+        let builder = if http2 { builder } else { builder.http1_only() };
         let connection =
             builder.serve_connection(TokioIo::new(Lenient::new(stream)), TowerToHyperService::new(service));
         let mut connection = pin!(connection);

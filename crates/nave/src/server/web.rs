@@ -1,5 +1,6 @@
 //! The listening side: bound at once, answering 503 until the process is ready, then the real routes.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,12 +10,17 @@ use axum::Router;
 use axum::extract::Request;
 use axum::http::StatusCode;
 use axum::routing::get;
-use nave_http::server::{CorsOrigin, LayerOptions, Listeners, Metrics, ServeOptions, layered, serve};
+use nave_base::clock::SharedClock;
+use nave_base::metric::Registry;
+use nave_http::server::{
+    CorsOrigin, LayerOptions, Listeners, Metrics, Security, ServeOptions, layered, serve,
+};
 use tokio::task::JoinHandle;
 use tower::ServiceExt;
 use url::Url;
 
 use super::Process;
+use crate::yaml;
 
 /// How long requests in flight may take at shutdown.
 const DRAIN: Duration = Duration::from_secs(10);
@@ -40,12 +46,14 @@ pub(super) async fn start(process: &Process) -> Result<Web> {
     let metrics = Metrics::register(&process.registry);
     let starting = layered(starting(), layers.clone(), metrics.clone());
     let routes = Arc::new(ArcSwap::from_pointee(starting));
+    let security = security(flags.web_config.as_deref(), &process.clock, &process.registry)?;
     let listeners = Listeners::bind(&flags.listen).await?;
     let options = ServeOptions {
         role: process.mode.name(),
         max_connections: flags.max_connections,
         read_timeout: flags.read_timeout.into(),
         shutdown_timeout: DRAIN,
+        security,
     };
     let current = routes.clone();
     let router = Router::new().fallback(move |request: Request| {
@@ -55,6 +63,17 @@ pub(super) async fn start(process: &Process) -> Result<Web> {
     let task =
         tokio::spawn(serve(listeners, router, options, process.clock.clone(), process.shutdown.clone()));
     Ok(Web { routes, layers, metrics, task })
+}
+
+/// What `--web.config.file` asks of clients; `None` without the flag.
+pub(crate) fn security(
+    file: Option<&Path>,
+    clock: &SharedClock,
+    registry: &Registry,
+) -> Result<Option<Security>> {
+    let Some(file) = file.filter(|file| !file.as_os_str().is_empty()) else { return Ok(None) };
+    let parse = |file: &Path, text: &str| yaml::parse(file, text).map_err(|error| error.to_string());
+    Ok(Some(Security::load(file.to_owned(), parse, clock.clone(), registry)?))
 }
 
 /// Alive, but nothing else yet.
