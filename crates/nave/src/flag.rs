@@ -55,6 +55,18 @@ pub(crate) enum Command {
         #[command(subcommand)]
         kind: crate::cluster::Command,
     },
+    /// Run tests of queries.
+    Test {
+        /// What to test.
+        #[command(subcommand)]
+        kind: crate::promql_test::Test,
+    },
+    /// Look into queries.
+    Query {
+        /// What to do.
+        #[command(subcommand)]
+        kind: crate::explain::Query,
+    },
     /// Check files without running anything.
     Check {
         /// What to check.

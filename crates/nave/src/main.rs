@@ -8,11 +8,14 @@ mod check;
 mod cluster;
 mod config;
 mod demo;
+mod explain;
 mod exporter;
 mod fatal;
+mod feature;
 mod flag;
 mod log;
 mod process;
+mod promql_test;
 mod server;
 mod signal;
 mod tee;
@@ -58,6 +61,12 @@ async fn dispatch(meant: flag::Meant) -> Result<ExitCode> {
         flag::Meant::Command(flag::Command::Cluster { kind }) => cluster::run(&kind)?,
         flag::Meant::Command(flag::Command::Check { kind: flag::Check::Config { files, agent } }) => {
             return check::config(&files, agent);
+        }
+        flag::Meant::Command(flag::Command::Test { kind: promql_test::Test::Promql(scripts) }) => {
+            return promql_test::promql(&scripts).await;
+        }
+        flag::Meant::Command(flag::Command::Query { kind: explain::Query::Explain(asked) }) => {
+            return explain::explain(&asked).await;
         }
         flag::Meant::Command(flag::Command::Hub(_) | flag::Command::Agent(_)) => {
             unreachable!("flag::parse turns these into Meant::Server")
