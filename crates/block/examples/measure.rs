@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Instant;
 
-use nave_block::page::{Kind, Page, PageWriter, Scratch};
+use nave_block::page::{Kind, Origin, Page, PageWriter, Scratch};
 
 type Columns = Vec<Vec<f64>>;
 
@@ -40,13 +40,13 @@ fn read_times(dir: &Path, name: &str) -> Result<Vec<Vec<i64>>, Box<dyn Error>> {
 fn write_pages(columns: &[Vec<f64>], page_samples: usize) -> std::io::Result<Vec<Vec<u8>>> {
     let mut writer = PageWriter::new(Kind::Values)?;
     let mut pages = Vec::new();
-    for column in columns {
+    for (series, column) in (0..).zip(columns) {
         if writer.columns() > 0 && writer.samples() + column.len() > page_samples {
             let mut page = Vec::new();
             writer.finish(&mut page)?;
             pages.push(page);
         }
-        writer.push_values(column);
+        writer.push_values(Origin { series, times: series % 3 }, column);
     }
     let mut page = Vec::new();
     writer.finish(&mut page)?;

@@ -7,11 +7,14 @@
 //! Invariants: what is read is bit for bit what was written, or named [`Damage`]; no memory is taken for a length
 //! that was not checked against its limit.
 
+pub mod block;
 mod column;
 mod damage;
 mod decimal;
+mod error;
 pub mod index;
 pub mod page;
 mod stream;
 
 pub use damage::Damage;
+pub use error::Error;

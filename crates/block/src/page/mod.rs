@@ -24,12 +24,21 @@ pub enum Kind {
 }
 
 impl Kind {
-    fn code(self) -> u8 {
+    pub(crate) fn code(self) -> u8 {
         match self {
             Self::Values => 1,
             Self::Times => 2,
         }
     }
+}
+
+/// Whose values a column holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Origin {
+    /// Number of the series in the block's index; ascending within a page.
+    pub series: u32,
+    /// Number of the column of times, counted over all pages of times of the block.
+    pub times: u32,
 }
 
 /// The most samples in a page; more is damage. Bounds what a reader takes memory for.
@@ -67,5 +76,9 @@ mod field {
     pub(super) const COPY: usize = 7;
     /// Exceptions: number, and for each the distance and the changed bits.
     pub(super) const EXCEPTION: usize = 8;
-    pub(super) const ALL: usize = 9;
+    /// Series of each column of values, less the one before.
+    pub(super) const SERIES: usize = 9;
+    /// Times of each column of values, less the one before.
+    pub(super) const TIMES: usize = 10;
+    pub(super) const ALL: usize = 11;
 }

@@ -4,8 +4,8 @@ use std::cell::OnceCell;
 use std::io;
 
 use super::{
-    HAS_EXCEPTIONS, Kind, SAMPLES_MAX, SOURCE_CONSTANT, SOURCE_COPY, SOURCE_STREAM, SOURCE_ZERO, STREAMS_MAX,
-    field,
+    HAS_EXCEPTIONS, Kind, Origin, SAMPLES_MAX, SOURCE_CONSTANT, SOURCE_COPY, SOURCE_STREAM, SOURCE_ZERO,
+    STREAMS_MAX, field,
 };
 use crate::column::{Order, Shape};
 use crate::damage::{Cursor, Damage, unseal};
@@ -52,6 +52,7 @@ pub struct Page<'a> {
 
 #[derive(Debug, Clone, Copy)]
 struct Column {
+    origin: Origin,
     transform: Transform,
     count: usize,
     /// Index of its first integer column.
@@ -94,7 +95,7 @@ impl<'a> Page<'a> {
         }
         let columns = cursor.count("columns", SAMPLES_MAX)?;
         let samples = cursor.count("samples", SAMPLES_MAX)?;
-        let max = columns * DIRECTORY_COLUMN_MAX + samples * DIRECTORY_SAMPLE_MAX;
+        let max = DIRECTORY_COLUMN_MAX * (columns + 1) + samples * DIRECTORY_SAMPLE_MAX;
         let plain = cursor.count("bytes of the directory", max)?;
         let stored = cursor.sized()?;
         let streams = take_streams(&mut cursor, 2 * samples)?;
@@ -124,6 +125,19 @@ impl<'a> Page<'a> {
     #[must_use]
     pub fn count(&self, i: usize) -> Option<usize> {
         self.columns.get(i).map(|column| column.count)
+    }
+
+    /// Whose values column `i` holds; `None` when there is no such column. Nothing in a page of times.
+    #[must_use]
+    pub fn origin(&self, i: usize) -> Option<Origin> {
+        self.columns.get(i).map(|column| column.origin)
+    }
+
+    /// The columns of a series: a range of indices, empty when the page has none.
+    #[must_use]
+    pub fn columns_of(&self, series: u32) -> std::ops::Range<usize> {
+        let start = self.columns.partition_point(|column| column.origin.series < series);
+        start..self.columns.partition_point(|column| column.origin.series <= series)
     }
 
     /// Appends the doubles of column `i` to `out`.
@@ -224,6 +238,7 @@ impl<'a> Page<'a> {
         let transform = Transform::from_code(code & !HAS_EXCEPTIONS)
             .filter(|transform| (*transform == Transform::Integer) == (self.kind == Kind::Times))
             .ok_or_else(|| fields[field::TRANSFORM].damage(format!("unknown transform {code}")))?;
+        let origin = self.read_origin(fields)?;
         let from = self.exceptions.len();
         if code & HAS_EXCEPTIONS != 0 {
             self.read_exceptions(&mut fields[field::EXCEPTION], count)?;
@@ -233,8 +248,24 @@ impl<'a> Page<'a> {
             self.read_integers(fields, count, used)?;
         }
         let exceptions = (from, self.exceptions.len());
-        self.columns.push(Column { transform, count, integers, exceptions });
+        self.columns.push(Column { origin, transform, count, integers, exceptions });
         Ok(count)
+    }
+
+    /// Numbers of series do not descend, so that a series can be found.
+    fn read_origin(&self, fields: &mut [Cursor<'_>]) -> Result<Origin, Damage> {
+        if self.kind == Kind::Times {
+            return Ok(Origin::default());
+        }
+        let last = self.columns.last().map_or(Origin::default(), |column| column.origin);
+        let add = |last: u32, cursor: &mut Cursor<'_>, least: i64| {
+            let next = i64::from(last).saturating_add(cursor.i64()?);
+            let number = u32::try_from(next).ok().filter(|_| next >= least);
+            number.ok_or_else(|| cursor.damage(format!("expected a number of at least {least}, came {next}")))
+        };
+        let series = add(last.series, &mut fields[field::SERIES], i64::from(last.series))?;
+        let times = add(last.times, &mut fields[field::TIMES], 0)?;
+        Ok(Origin { series, times })
     }
 
     fn read_exceptions(&mut self, cursor: &mut Cursor<'_>, count: usize) -> Result<(), Damage> {

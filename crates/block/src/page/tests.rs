@@ -4,9 +4,13 @@ use proptest::prelude::*;
 
 use super::*;
 
+fn origin(i: usize) -> Origin {
+    Origin { series: 100 + i as u32 / 2, times: 7 * (i as u32 % 3) }
+}
+
 fn write_values(columns: &[Vec<f64>]) -> Vec<u8> {
     let mut writer = PageWriter::new(Kind::Values).unwrap();
-    columns.iter().for_each(|column| writer.push_values(column));
+    columns.iter().enumerate().for_each(|(i, column)| writer.push_values(origin(i), column));
     let mut bytes = Vec::new();
     writer.finish(&mut bytes).unwrap();
     bytes
@@ -65,7 +69,7 @@ fn a_writer_can_be_used_again() {
     let mut bytes = Vec::new();
     for _ in 0..2 {
         bytes.clear();
-        assorted().iter().for_each(|column| writer.push_values(column));
+        assorted().iter().enumerate().for_each(|(i, column)| writer.push_values(origin(i), column));
         writer.finish(&mut bytes).unwrap();
     }
     assert_eq!(read_values(&bytes).unwrap(), bits(&assorted()));
@@ -78,7 +82,19 @@ fn constants_and_copies_take_no_stream() {
     let twice = write_values(&[noisy.clone(), noisy.iter().map(|value| value + 1000.0).collect()]).len();
     let constants = write_values(&vec![vec![4096.5; 1000]; 50]).len();
     assert!(twice < once + 12, "{once} bytes once, {twice} twice");
-    assert!(constants < 80, "{constants} bytes for constants");
+    assert!(constants < 100, "{constants} bytes for constants");
+}
+
+#[test]
+fn columns_know_their_series_and_times() {
+    let bytes = write_values(&assorted());
+    let page = Page::open(Kind::Values, &bytes, &mut Scratch::new().unwrap()).unwrap();
+    for i in 0..page.columns() {
+        assert_eq!(page.origin(i), Some(origin(i)));
+    }
+    assert_eq!(page.columns_of(101), 2..4);
+    assert_eq!(page.columns_of(99), 0..0);
+    assert_eq!(page.columns_of(900), 11..11);
 }
 
 #[test]

@@ -7,7 +7,8 @@ use std::io;
 use nave_base::varint;
 
 use super::{
-    HAS_EXCEPTIONS, Kind, SAMPLES_MAX, SOURCE_CONSTANT, SOURCE_COPY, SOURCE_STREAM, SOURCE_ZERO, field,
+    HAS_EXCEPTIONS, Kind, Origin, SAMPLES_MAX, SOURCE_CONSTANT, SOURCE_COPY, SOURCE_STREAM, SOURCE_ZERO,
+    field,
 };
 use crate::column::{Fitter, Order, Shape, width};
 use crate::damage::{put_sized, seal};
@@ -30,6 +31,7 @@ pub struct PageWriter {
     streams: [Vec<i64>; SPARSE + 1],
     /// Integer columns so far, and where their residuals are, by their hash.
     integers: usize,
+    last: Origin,
     known: HashMap<u64, Known>,
     hasher: std::hash::RandomState,
     fitter: Fitter,
@@ -58,6 +60,7 @@ impl PageWriter {
             fields: Default::default(),
             streams: Default::default(),
             integers: 0,
+            last: Origin::default(),
             known: HashMap::new(),
             hasher: std::hash::RandomState::new(),
             fitter: if kind == Kind::Times { Fitter::for_times() } else { Fitter::default() },
@@ -83,9 +86,13 @@ impl PageWriter {
     ///
     /// # Panics
     /// When the page is one of times, `values` is empty, or the page would have more than [`SAMPLES_MAX`] samples.
-    pub fn push_values(&mut self, values: &[f64]) {
+    pub fn push_values(&mut self, origin: Origin, values: &[f64]) {
         assert_eq!(self.kind, Kind::Values, "PageWriter: doubles belong into a page of values");
         self.begin(values.len());
+        let Origin { series, times } = origin;
+        varint::put_i64(&mut self.fields[field::SERIES], i64::from(series) - i64::from(self.last.series));
+        varint::put_i64(&mut self.fields[field::TIMES], i64::from(times) - i64::from(self.last.times));
+        self.last = origin;
         let mut splitter = std::mem::take(&mut self.splitter);
         let transform = splitter.split(values);
         let flag = if splitter.exceptions.is_empty() { 0 } else { HAS_EXCEPTIONS };
@@ -223,7 +230,7 @@ impl PageWriter {
     }
 
     fn clear(&mut self) {
-        (self.columns, self.samples, self.integers) = (0, 0, 0);
+        (self.columns, self.samples, self.integers, self.last) = (0, 0, 0, Origin::default());
         self.fields.iter_mut().for_each(Vec::clear);
         self.streams.iter_mut().for_each(Vec::clear);
         self.known.clear();
