@@ -9,6 +9,8 @@ use std::fmt;
 use aws_lc_rs::{constant_time, digest};
 use axum::http::HeaderMap;
 use axum::http::header::AUTHORIZATION;
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD as BASE64;
 use serde::{Deserialize, Serialize};
 
 const DIGITS: &[u8; 16] = b"0123456789abcdef";
@@ -133,33 +135,10 @@ pub(super) fn presented(headers: &HeaderMap) -> Result<Presented, Unauthorized> 
     if !scheme.eq_ignore_ascii_case("basic") {
         return Err(Unauthorized::Malformed);
     }
-    let pair = base64(rest.as_bytes()).ok_or(Unauthorized::Malformed)?;
+    let pair = BASE64.decode(rest).map_err(|_| Unauthorized::Malformed)?;
     let colon = pair.iter().position(|byte| *byte == b':').ok_or(Unauthorized::Malformed)?;
     let (username, password) = (SecretHash::of(&pair[..colon]), SecretHash::of(&pair[colon + 1..]));
     Ok(Presented::Basic { username, password })
-}
-
-/// Decodes the standard alphabet, with or without padding.
-fn base64(text: &[u8]) -> Option<Vec<u8>> {
-    let end = text.iter().rposition(|byte| *byte != b'=').map_or(0, |last| last + 1);
-    let (mut out, mut bits, mut held) = (Vec::with_capacity(end), 0u32, 0u32);
-    for byte in &text[..end] {
-        let value = match byte {
-            b'A'..=b'Z' => byte - b'A',
-            b'a'..=b'z' => byte - b'a' + 26,
-            b'0'..=b'9' => byte - b'0' + 52,
-            b'+' => 62,
-            b'/' => 63,
-            _ => return None,
-        };
-        bits = (bits << 6 | u32::from(value)) & 0xffff;
-        held += 6;
-        if held >= 8 {
-            held -= 8;
-            out.push((bits >> held) as u8);
-        }
-    }
-    Some(out)
 }
 
 #[cfg(test)]
