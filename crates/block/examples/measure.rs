@@ -8,11 +8,18 @@ use std::error::Error;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::Arc;
 use std::time::Instant;
 
+use nave_base::disk::{Disk, MemoryDisk};
+use nave_block::block::{Block, BlockId, BlockWriter, LocalFile, Options};
 use nave_block::page::{Kind, Origin, Page, PageWriter, Scratch};
+use nave_model::label::Labels;
 
 type Columns = Vec<Vec<f64>>;
+
+/// Targets, in the order of the columns of times.
+const TARGETS: [&str; 3] = ["node-1", "prom-1", "vm-1"];
 
 fn corpora() -> PathBuf {
     let default = concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared/corpora");
@@ -135,6 +142,34 @@ fn measure_times(
     Ok(())
 }
 
+/// A whole block, which shares its times: everything in the file but the label index counts.
+fn measure_block(
+    dir: &Path,
+    name: &str,
+    columns: &Columns,
+    out: &mut impl Write,
+) -> Result<(), Box<dyn Error>> {
+    let text = std::fs::read_to_string(dir.join(format!("{name}.series.txt")))?;
+    let mut series: Vec<&str> = text.lines().collect();
+    series.sort_unstable();
+    let times = read_times(dir, name)?;
+    let disk = MemoryDisk::default();
+    let (path, id) = (Path::new("/block"), BlockId(1));
+    let mut writer = BlockWriter::create(Arc::new(disk.clone()), path, id, Options::default())?;
+    for (series, values) in series.iter().zip(columns) {
+        let target = TARGETS.iter().position(|target| series.contains(target)).unwrap_or(0);
+        writer.push(&Labels::from_pairs([("__name__", series)])?, &times[target], values)?;
+    }
+    let meta = writer.finish()?;
+    let file = disk.open(path)?;
+    let block = Block::open(LocalFile(Arc::clone(&file)))?;
+    assert!(block.verify(&mut Scratch::new()?)?.is_empty());
+    let bytes = file.len()? - block.index_bytes();
+    let per_sample = bytes as f64 / meta.samples as f64;
+    writeln!(out, "{name:<8} block without label index {per_sample:.4} B/sample")?;
+    Ok(())
+}
+
 fn main() -> Result<(), Box<dyn Error>> {
     let dir = corpora().join("samples");
     let mut out = std::io::stdout().lock();
@@ -146,6 +181,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         let varying: Columns =
             columns.iter().filter(|column| column.iter().any(|v| *v != column[0])).cloned().collect();
         measure(&format!("{name} varying"), &varying, 32 << 10, &mut out)?;
+        measure_block(&dir, name, &columns, &mut out)?;
         measure_times(name, &read_times(&dir, name)?, columns.iter().map(Vec::len).sum(), &mut out)?;
     }
     Ok(())

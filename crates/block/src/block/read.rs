@@ -78,6 +78,7 @@ pub struct Block<R> {
     source: R,
     meta: Meta,
     index: Index,
+    index_bytes: u64,
     values: Vec<PageEntry>,
     times: Vec<PageEntry>,
 }
@@ -114,7 +115,8 @@ impl<R: ReadRange> Block<R> {
             return Err(Error::damaged("meta", footer.meta.offset)(Damage::new("meta", 0, what)));
         }
         let (values, times) = pages.into_iter().partition(|page| page.kind == Kind::Values);
-        Ok(Self { source, meta, index, values, times })
+        let index_bytes = footer.directory.offset - end;
+        Ok(Self { source, meta, index, index_bytes, values, times })
     }
 
     /// What the block says about itself.
@@ -125,6 +127,11 @@ impl<R: ReadRange> Block<R> {
     /// The label index.
     pub fn index(&self) -> &Index {
         &self.index
+    }
+
+    /// Bytes of the label index in the file.
+    pub fn index_bytes(&self) -> u64 {
+        self.index_bytes
     }
 
     /// Pages of values, in order of series.
