@@ -25,14 +25,18 @@ pub(crate) async fn series(State(server): State<Arc<Server>>, params: Params) ->
         return Err(ApiError::bad_data("no match[] parameter provided"));
     }
     let lookup = Lookup::new(&server, &params)?;
-    let mut found: BTreeSet<Labels> = BTreeSet::new();
+    let mut items: Vec<Labels> = Vec::new();
     let mut warnings = Vec::new();
     for matchers in &lookup.selectors {
         let selected = server.select.open(lookup.selection(matchers.clone())).await?;
-        found.extend((0..selected.len()).map(|index| selected.labels(index)));
+        items.extend((0..selected.len()).map(|index| selected.labels(index)));
         warnings.extend(selected.warnings());
     }
-    let mut items: Vec<Labels> = found.into_iter().collect();
+    if lookup.selectors.len() > 1 {
+        // One selection is sorted and unique already.
+        items.sort();
+        items.dedup();
+    }
     lookup.truncate(&mut items, &mut warnings);
     let mut data = "[".to_owned();
     json::separated(&mut data, &items, json::labels);

@@ -130,13 +130,19 @@ impl Labels {
         Iter(&self.0)
     }
 
+    /// Names and values by turns, as bytes: what needs no text is spared the check that it is one.
+    fn fields(&self) -> Fields<'_> {
+        Fields(&self.0)
+    }
+
     /// The value of `name`, or `""` when absent.
     #[must_use]
     pub fn get(&self, name: &str) -> &str {
-        for (known, value) in self {
-            match known.cmp(name) {
+        let mut fields = self.fields();
+        while let (Some(known), Some(value)) = (fields.next(), fields.next()) {
+            match known.cmp(name.as_bytes()) {
                 Ordering::Less => {}
-                Ordering::Equal => return value,
+                Ordering::Equal => return text(value),
                 Ordering::Greater => break,
             }
         }
@@ -171,9 +177,12 @@ impl Labels {
     #[must_use]
     pub fn filtered(&self, mut keep: impl FnMut(&str) -> bool) -> Self {
         let mut bytes = Vec::with_capacity(self.0.len());
-        for (name, value) in self {
-            if keep(name) {
-                put(&mut bytes, name, value);
+        let mut fields = self.fields();
+        loop {
+            let start = self.0.len() - fields.0.len();
+            let (Some(name), Some(_)) = (fields.next(), fields.next()) else { break };
+            if keep(text(name)) {
+                bytes.extend_from_slice(&self.0[start..self.0.len() - fields.0.len()]);
             }
         }
         if bytes.len() == self.0.len() { self.clone() } else { Self(Arc::from(bytes)) }
@@ -210,7 +219,7 @@ impl<'a> IntoIterator for &'a Labels {
 /// Label by label, name before value; a prefix sorts first (upstream `labels.Compare`).
 impl Ord for Labels {
     fn cmp(&self, other: &Self) -> Ordering {
-        if Arc::ptr_eq(&self.0, &other.0) { Ordering::Equal } else { self.iter().cmp(other.iter()) }
+        if Arc::ptr_eq(&self.0, &other.0) { Ordering::Equal } else { self.fields().cmp(other.fields()) }
     }
 }
 
@@ -242,6 +251,26 @@ impl fmt::Display for Labels {
     }
 }
 
+/// Names and values by turns.
+struct Fields<'a>(&'a [u8]);
+
+impl<'a> Iterator for Fields<'a> {
+    type Item = &'a [u8];
+
+    #[inline]
+    fn next(&mut self) -> Option<&'a [u8]> {
+        if self.0.is_empty() {
+            return None;
+        }
+        Some(varint::take_bytes(&mut self.0).expect("Labels: lengths were checked"))
+    }
+}
+
+#[inline]
+fn text(bytes: &[u8]) -> &str {
+    std::str::from_utf8(bytes).expect("Labels: text was checked")
+}
+
 /// Names and values in order of name.
 #[derive(Debug, Clone)]
 pub struct Iter<'a>(&'a [u8]);
@@ -250,15 +279,10 @@ impl<'a> Iterator for Iter<'a> {
     type Item = (&'a str, &'a str);
 
     fn next(&mut self) -> Option<Self::Item> {
-        if self.0.is_empty() {
-            return None;
-        }
-        let mut text = || {
-            let bytes = varint::take_bytes(&mut self.0).expect("Labels: lengths were checked");
-            std::str::from_utf8(bytes).expect("Labels: text was checked")
-        };
-        let name = text();
-        Some((name, text()))
+        let mut fields = Fields(self.0);
+        let (name, value) = (fields.next()?, fields.next()?);
+        self.0 = fields.0;
+        Some((text(name), text(value)))
     }
 }
 

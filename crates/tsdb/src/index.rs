@@ -122,6 +122,44 @@ impl Index {
         table: &SeriesTable,
         cancel: &Shutdown,
     ) -> Result<Vec<Arc<Series>>, SelectError> {
+        let Candidates { found, later } = self.candidates(matchers, cancel)?;
+        fetch(found.as_deref().unwrap_or(&self.all), &later, table, cancel)
+    }
+
+    /// The values of label `name` on series that all of `matchers` fit and `is_there` takes, sorted. `None` when
+    /// there are more values than series: then it is quicker to ask the series.
+    pub(crate) fn values_of(
+        &self,
+        name: &str,
+        matchers: &[&Matcher],
+        (table, cancel): (&SeriesTable, &Shutdown),
+        is_there: impl Fn(&Series) -> bool,
+    ) -> Result<Option<Vec<String>>, SelectError> {
+        let Some(values) = self.names.get(name) else { return Ok(Some(Vec::new())) };
+        let Candidates { found, later } = self.candidates(matchers, cancel)?;
+        let found = found.as_deref().unwrap_or(&self.all);
+        if values.len() > found.len() {
+            return Ok(None);
+        }
+        let fits = |series: &Series| later.iter().all(|m| m.matches(series.labels.get(m.name())));
+        let mut kept = Vec::new();
+        for (value, list) in values {
+            for (step, id) in postings::common(found, list).enumerate() {
+                check_cancel(step, cancel)?;
+                if table.get(id).is_some_and(|series| fits(&series) && is_there(&series)) {
+                    kept.push(value.to_string());
+                    break;
+                }
+            }
+        }
+        Ok(Some(kept))
+    }
+
+    fn candidates<'m>(
+        &self,
+        matchers: &[&'m Matcher],
+        cancel: &Shutdown,
+    ) -> Result<Candidates<'m>, SelectError> {
         let mut found: Option<Postings> = None;
         let mut later = Vec::new();
         // Matchers that an absent label does not fit give candidates, the cheap ones first.
@@ -145,9 +183,16 @@ impl Index {
                 None => found = Some(gather(values, matcher, true, cancel)?),
             }
         }
-        let found = found.as_deref().unwrap_or(&self.all);
-        fetch(found, &later, table, cancel)
+        Ok(Candidates { found, later })
     }
+}
+
+/// What lists alone can say about matchers.
+struct Candidates<'m> {
+    /// `None` is all series.
+    found: Option<Postings>,
+    /// Still to be tried, on the labels of the candidates.
+    later: Vec<&'m Matcher>,
 }
 
 /// Fewer candidates than values: look at the labels of the candidates.

@@ -35,6 +35,22 @@ fn skip_below(list: &[u32], id: u32) -> usize {
     from + list[from..to].partition_point(|known| *known < id)
 }
 
+/// What both lists have, found by leaps on either side; cheap when only the first few are taken.
+pub(crate) fn common<'a>(mut a: &'a [u32], mut b: &'a [u32]) -> impl Iterator<Item = u32> + 'a {
+    std::iter::from_fn(move || {
+        loop {
+            let id = *a.first()?;
+            b = &b[skip_below(b, id)..];
+            let other = *b.first()?;
+            if id == other {
+                a = &a[1..];
+                return Some(id);
+            }
+            a = &a[skip_below(a, other)..];
+        }
+    })
+}
+
 /// All numbers of `lists`, ascending.
 pub(crate) fn union(lists: &[&[u32]]) -> Postings {
     match lists {
@@ -81,6 +97,7 @@ mod tests {
             let mut both = list(&a);
             retain_in(&mut both, &list(&b), true);
             prop_assert_eq!(both, list(&(&a & &b)));
+            prop_assert_eq!(common(&list(&a), &list(&b)).collect::<Vec<_>>(), list(&(&a & &b)));
             let mut less = list(&a);
             retain_in(&mut less, &list(&b), false);
             prop_assert_eq!(less, list(&(&a - &b)));

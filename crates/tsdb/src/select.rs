@@ -72,10 +72,14 @@ fn find(head: &Head, selection: &Selection) -> Result<Vec<Arc<Series>>, SelectEr
             result = check_cancel(checked, &selection.cancel);
         }
         checked += 1;
-        let bounds = series.state.lock().bounds();
-        bounds.is_some_and(|(min, max)| min <= selection.range.max.0 && selection.range.min.0 <= max)
+        has_samples(series, selection.range)
     });
     result.map(|()| found)
+}
+
+fn has_samples(series: &Series, range: TimeRange) -> bool {
+    let bounds = series.state.lock().bounds();
+    bounds.is_some_and(|(min, max)| min <= range.max.0 && range.min.0 <= max)
 }
 
 fn open(head: &Head, selection: &Selection) -> Result<HeadSelection, SelectError> {
@@ -241,6 +245,8 @@ fn list(head: &Head, selection: &Selection, name: Option<&str>) -> Result<Listin
     let unbounded = selection.matchers.is_empty() && selection.scope.matchers.is_empty();
     let mut items = if unbounded {
         list_index(head, selection, name)
+    } else if let Some(values) = name.map(|name| list_values(head, selection, name)).transpose()?.flatten() {
+        values
     } else {
         list_series(&find(head, selection)?, &selection.cancel, name)?
     };
@@ -261,6 +267,15 @@ fn list_index(head: &Head, selection: &Selection, name: Option<&str>) -> Vec<Str
             values.map(|values| values.keys().map(ToString::to_string).collect()).unwrap_or_default()
         }
     }
+}
+
+/// The values of `name` by the index, where that is quicker than asking the series.
+fn list_values(head: &Head, selection: &Selection, name: &str) -> Result<Option<Vec<String>>, SelectError> {
+    let Some(partition) = head.find_partition(&selection.scope.tenant) else { return Ok(Some(Vec::new())) };
+    let matchers: Vec<&Matcher> = selection.scope.matchers.iter().chain(&selection.matchers).collect();
+    let index = partition.index.read();
+    let by = (&head.table, &selection.cancel);
+    index.values_of(name, &matchers, by, |series| has_samples(series, selection.range))
 }
 
 fn list_series(

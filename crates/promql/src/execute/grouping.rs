@@ -18,11 +18,16 @@ pub(super) struct Groups {
 /// Groups `input` by the labels of `aggregate`.
 pub(super) fn group(input: &[Series], aggregate: &Aggregate) -> Groups {
     let mut groups = Groups::default();
-    let mut known: HashMap<Labels, usize, foldhash::fast::RandomState> = HashMap::default();
+    // Label sets are built once per group, not once per series.
+    let mut known: HashMap<Vec<u8>, usize, foldhash::fast::RandomState> = HashMap::default();
+    let mut key = Vec::new();
     for series in input {
-        let labels = labels(&series.labels, aggregate);
-        let group = *known.entry(labels).or_insert_with_key(|labels| {
-            groups.series.push(Series { labels: labels.clone(), drop_name: false });
+        key.clear();
+        write_key(&series.labels, aggregate, &mut key);
+        let group = known.get(key.as_slice()).copied().unwrap_or_else(|| {
+            let labels = labels(&series.labels, aggregate);
+            groups.series.push(Series { labels, drop_name: false });
+            known.insert(key.clone(), groups.series.len() - 1);
             groups.series.len() - 1
         });
         groups.series[group].drop_name |= series.drop_name;
@@ -31,8 +36,28 @@ pub(super) fn group(input: &[Series], aggregate: &Aggregate) -> Groups {
     groups
 }
 
+/// Bytes that are equal for series of one group, and only for these.
+fn write_key(labels: &Labels, aggregate: &Aggregate, key: &mut Vec<u8>) {
+    let mut put = |text: &str| {
+        key.extend_from_slice(&(text.len() as u64).to_le_bytes());
+        key.extend_from_slice(text.as_bytes());
+    };
+    if !aggregate.without {
+        return aggregate.grouping.iter().for_each(|name| put(labels.get(name)));
+    }
+    let kept = |name: &str| name != METRIC_NAME && !is_listed(name, aggregate);
+    for (name, value) in labels.iter().filter(|(name, _)| kept(name)) {
+        put(name);
+        put(value);
+    }
+}
+
+fn is_listed(name: &str, aggregate: &Aggregate) -> bool {
+    aggregate.grouping.binary_search_by(|known| known.as_str().cmp(name)).is_ok()
+}
+
 fn labels(labels: &Labels, aggregate: &Aggregate) -> Labels {
-    let listed = |name: &str| aggregate.grouping.binary_search_by(|known| known.as_str().cmp(name)).is_ok();
+    let listed = |name: &str| is_listed(name, aggregate);
     if aggregate.without {
         labels.filtered(|name| name != METRIC_NAME && !listed(name))
     } else if aggregate.grouping.is_empty() {
