@@ -43,7 +43,7 @@ async fn the_write_endpoint_answers_as_documented() {
     assert_eq!(post(&hub, &[proto, ("Content-Encoding", "gzip")], b"x").await.0, 415);
     let (status, body) = post(
         &hub,
-        &[("Content-Type", "application/x-protobuf;proto=io.prometheus.write.v2.Request"), snappy],
+        &[("Content-Type", "application/x-protobuf;proto=io.prometheus.write.v3.Request"), snappy],
         b"x",
     )
     .await;
