@@ -22,10 +22,48 @@ pub(crate) const DROP_REASONS: [&str; 4] =
 /// `prometheus_remote_storage_samples_total` also answer where samples arrive.
 pub const RECEIVER: (&str, &str) = ("receiver", "/api/v1/write");
 
+/// What is counted apart; an index into [`Counts`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Sample = 0,
+    Histogram = 1,
+    Exemplar = 2,
+}
+
+/// How many of each [`Kind`].
+pub(crate) type Counts = [usize; 3];
+
+/// The kinds that have families of their own beside those of float samples.
+/// Each with the help of sent, refused, sent again, dropped and pending ones.
+const OTHER_KINDS: [(&str, [&str; 5]); 2] = [
+    (
+        "histograms",
+        [
+            "Native histograms sent, failed ones included.",
+            "Native histograms that the endpoint refused.",
+            "Native histograms sent again.",
+            "Native histograms not sent, by reason.",
+            "Native histograms in memory that are not delivered yet.",
+        ],
+    ),
+    (
+        "exemplars",
+        [
+            "Exemplars sent, failed ones included.",
+            "Exemplars that the endpoint refused.",
+            "Exemplars sent again.",
+            "Exemplars not sent, by reason.",
+            "Exemplars in memory that are not delivered yet.",
+        ],
+    ),
+];
+
 /// All families of the link.
 #[derive(Debug)]
 pub struct Metrics {
     pub(crate) samples_in: Counter,
+    pub(crate) histograms_in: Counter,
+    pub(crate) exemplars_in: Counter,
     pub(crate) highest_timestamp: Gauge,
     samples: Family<Counter>,
     succeeded_alias: Family<Counter>,
@@ -34,11 +72,9 @@ pub struct Metrics {
     retried: Family<Counter>,
     dropped: Family<Counter>,
     dropped_alias: Family<Counter>,
-    other_dropped: [Family<Counter>; 2],
     pending: Family<Gauge>,
     pending_alias: Family<Gauge>,
-    other_pending: [Family<Gauge>; 2],
-    other_counts: Vec<Family<Counter>>,
+    others: [OtherFamilies; 2],
     metadata: Family<Counter>,
     metadata_failed: Family<Counter>,
     metadata_retried: Family<Counter>,
@@ -59,6 +95,46 @@ pub struct Metrics {
     lost: Mutex<BTreeMap<String, [Counter; 2]>>,
 }
 
+/// Families of histograms or exemplars.
+#[derive(Debug)]
+struct OtherFamilies {
+    /// Sent, refused, sent again.
+    counts: [Family<Counter>; 3],
+    dropped: Family<Counter>,
+    pending: Family<Gauge>,
+}
+
+impl OtherFamilies {
+    fn register(registry: &Registry, kind: &str, help: [&'static str; 5]) -> Self {
+        let name = |rest: &str| format!("prometheus_remote_storage_{kind}_{rest}");
+        let counter = |rest: &str, help| registry.counter_family(&name(rest), help, ENDPOINT);
+        let [sent, failed, retried, dropped, pending] = help;
+        Self {
+            counts: [
+                counter("total", sent),
+                counter("failed_total", failed),
+                counter("retried_total", retried),
+            ],
+            dropped: registry.counter_family(&name("dropped_total"), dropped, ENDPOINT_REASON),
+            pending: registry.gauge_family(&name("pending"), pending, ENDPOINT),
+        }
+    }
+
+    fn endpoint(&self, remote_name: &str, url: &str) -> OtherMetrics {
+        let labels = [remote_name, url];
+        let [sent, failed, retried] = [0, 1, 2].map(|at: usize| self.counts[at].with(&labels));
+        let dropped = DROP_REASONS.map(|reason| self.dropped.with(&[remote_name, url, reason]));
+        OtherMetrics { sent, failed, retried, dropped, pending: self.pending.with(&labels) }
+    }
+
+    fn forget(&self, remote_name: &str, url: &str) {
+        let labels = [remote_name, url];
+        self.counts.iter().for_each(|family| family.remove(&labels));
+        self.pending.remove(&labels);
+        DROP_REASONS.iter().for_each(|reason| self.dropped.remove(&[remote_name, url, reason]));
+    }
+}
+
 #[derive(Debug)]
 struct WatcherFamilies {
     records: Family<Counter>,
@@ -76,22 +152,16 @@ impl Metrics {
         let counters = |rest: &str, help| registry.counter_family(&name(rest), help, ENDPOINT);
         let gauges = |rest: &str, help| registry.gauge_family(&name(rest), help, ENDPOINT);
         let drops = |rest: &str, help| registry.counter_family(&name(rest), help, ENDPOINT_REASON);
-        registry.counter(&name("exemplars_in_total"), "Exemplars that came into the queue.");
-        registry.counter(&name("histograms_in_total"), "Native histograms that came into the queue.");
         registry.counter(
             &name("string_interner_zero_reference_releases_total"),
             "Always 0: label sets are shared, not interned.",
         );
-        let other_counts = [
-            ("exemplars_total", "Exemplars sent."),
-            ("exemplars_failed_total", "Exemplars that the endpoint refused."),
-            ("exemplars_retried_total", "Exemplars sent again."),
-            ("histograms_total", "Native histograms sent."),
-            ("histograms_failed_total", "Native histograms that the endpoint refused."),
-            ("histograms_retried_total", "Native histograms sent again."),
-        ];
         Arc::new(Self {
             samples_in: registry.counter(&name("samples_in_total"), "Samples that came into the queue."),
+            histograms_in: registry
+                .counter(&name("histograms_in_total"), "Native histograms that came into the queue."),
+            exemplars_in: registry
+                .counter(&name("exemplars_in_total"), "Exemplars that came into the queue."),
             highest_timestamp: registry.gauge(
                 &name("highest_timestamp_in_seconds"),
                 "Newest timestamp of any sample in the queue, in seconds since the epoch.",
@@ -106,17 +176,9 @@ impl Metrics {
             retried: counters("samples_retried_total", "Samples sent again after a failure that may pass."),
             dropped: drops("samples_dropped_total", "Samples read from the log and not sent, by reason."),
             dropped_alias: counters("dropped_samples_total", "Sum of samples_dropped_total (older name)."),
-            other_dropped: [
-                drops("exemplars_dropped_total", "Exemplars not sent, by reason."),
-                drops("histograms_dropped_total", "Native histograms not sent, by reason."),
-            ],
             pending: gauges("samples_pending", "Samples in memory that are not delivered yet."),
             pending_alias: gauges("queue_length", "Same as samples_pending (older name)."),
-            other_pending: [
-                gauges("exemplars_pending", "Exemplars in memory that are not delivered yet."),
-                gauges("histograms_pending", "Native histograms in memory that are not delivered yet."),
-            ],
-            other_counts: other_counts.into_iter().map(|(rest, help)| counters(rest, help)).collect(),
+            others: OTHER_KINDS.map(|(kind, help)| OtherFamilies::register(registry, kind, help)),
             metadata: counters("metadata_total", "Metadata entries sent."),
             metadata_failed: counters("metadata_failed_total", "Metadata entries that the endpoint refused."),
             metadata_retried: counters("metadata_retried_total", "Metadata entries sent again."),
@@ -155,18 +217,7 @@ impl Metrics {
     #[must_use]
     pub(crate) fn endpoint(&self, remote_name: &str, url: &str) -> EndpointMetrics {
         let labels = [remote_name, url];
-        for family in &self.other_counts {
-            family.with(&labels);
-        }
-        for family in &self.other_pending {
-            family.with(&labels);
-        }
-        let dropped = DROP_REASONS.map(|reason| {
-            for family in &self.other_dropped {
-                family.with(&[remote_name, url, reason]);
-            }
-            self.dropped.with(&[remote_name, url, reason])
-        });
+        let dropped = DROP_REASONS.map(|reason| self.dropped.with(&[remote_name, url, reason]));
         let dropped_all = self.dropped_alias.with(&labels);
         let lost = [dropped[Drop::QueueFull as usize].clone(), dropped_all.clone()];
         self.lost.lock().insert(remote_name.to_owned(), lost);
@@ -178,6 +229,7 @@ impl Metrics {
             dropped,
             dropped_all,
             pending: [self.pending.with(&labels), self.pending_alias.with(&labels)],
+            others: [0, 1].map(|at: usize| self.others[at].endpoint(remote_name, url)),
             metadata: self.metadata.with(&labels),
             metadata_failed: self.metadata_failed.with(&labels),
             metadata_retried: self.metadata_retried.with(&labels),
@@ -215,7 +267,7 @@ impl Metrics {
             &self.bytes,
             &self.enqueue_retries,
         ];
-        counters.into_iter().chain(&self.other_counts).for_each(|family| family.remove(&labels));
+        counters.into_iter().for_each(|family| family.remove(&labels));
         let gauges = [
             &self.pending,
             &self.pending_alias,
@@ -228,12 +280,11 @@ impl Metrics {
             &self.shard_capacity,
             &self.max_samples_per_send,
         ];
-        gauges.into_iter().chain(&self.other_pending).for_each(|family| family.remove(&labels));
+        gauges.into_iter().for_each(|family| family.remove(&labels));
+        self.others.iter().for_each(|others| others.forget(remote_name, url));
         self.batch_seconds.remove(&labels);
         for reason in DROP_REASONS {
-            for family in self.other_dropped.iter().chain([&self.dropped]) {
-                family.remove(&[remote_name, url, reason]);
-            }
+            self.dropped.remove(&[remote_name, url, reason]);
         }
         self.watcher.forget(remote_name);
     }
@@ -311,16 +362,28 @@ pub(crate) struct WatcherMetrics {
     pub(crate) segment: Gauge,
 }
 
+/// Metrics of the histograms or exemplars of one endpoint.
+#[derive(Debug)]
+struct OtherMetrics {
+    sent: Counter,
+    failed: Counter,
+    retried: Counter,
+    dropped: [Counter; 4],
+    pending: Gauge,
+}
+
 /// Metrics of one endpoint.
 #[derive(Debug)]
 pub(crate) struct EndpointMetrics {
-    pub(crate) samples: Counter,
+    samples: Counter,
     pub(crate) succeeded: Counter,
     failed: [Counter; 2],
-    pub(crate) retried: Counter,
+    retried: Counter,
     dropped: [Counter; 4],
     dropped_all: Counter,
     pending: [Gauge; 2],
+    /// Histograms and exemplars.
+    others: [OtherMetrics; 2],
     pub(crate) metadata: Counter,
     pub(crate) metadata_failed: Counter,
     pub(crate) metadata_retried: Counter,
@@ -350,17 +413,37 @@ pub(crate) enum Drop {
 }
 
 impl EndpointMetrics {
-    pub(crate) fn pending(&self, change: f64) {
-        self.pending.iter().for_each(|gauge| gauge.add(change));
+    /// The other kinds, each with its count.
+    fn others(&self, counts: Counts) -> impl Iterator<Item = (&OtherMetrics, f64)> {
+        let [_, histograms, exemplars] = counts;
+        self.others.iter().zip([histograms as f64, exemplars as f64])
     }
 
-    pub(crate) fn failed(&self, samples: usize) {
-        self.failed.iter().for_each(|counter| counter.add(samples as f64));
+    /// `sign` is 1 for what comes into memory and -1 for what leaves it.
+    pub(crate) fn pending(&self, counts: Counts, sign: f64) {
+        self.pending.iter().for_each(|gauge| gauge.add(sign * counts[0] as f64));
+        self.others(counts).for_each(|(metrics, count)| metrics.pending.add(sign * count));
     }
 
-    pub(crate) fn dropped(&self, why: Drop, samples: usize) {
-        self.dropped[why as usize].add(samples as f64);
-        self.dropped_all.add(samples as f64);
+    pub(crate) fn sent(&self, counts: Counts) {
+        self.samples.add(counts[0] as f64);
+        self.others(counts).for_each(|(metrics, count)| metrics.sent.add(count));
+    }
+
+    pub(crate) fn failed(&self, counts: Counts) {
+        self.failed.iter().for_each(|counter| counter.add(counts[0] as f64));
+        self.others(counts).for_each(|(metrics, count)| metrics.failed.add(count));
+    }
+
+    pub(crate) fn retried(&self, counts: Counts) {
+        self.retried.add(counts[0] as f64);
+        self.others(counts).for_each(|(metrics, count)| metrics.retried.add(count));
+    }
+
+    pub(crate) fn dropped(&self, why: Drop, counts: Counts) {
+        self.dropped[why as usize].add(counts[0] as f64);
+        self.dropped_all.add(counts[0] as f64);
+        self.others(counts).for_each(|(metrics, count)| metrics.dropped[why as usize].add(count));
     }
 }
 
@@ -375,7 +458,7 @@ mod tests {
         let registry = Registry::default();
         let metrics = Metrics::register(&registry);
         let endpoint = metrics.endpoint("hub", "http://hub/");
-        endpoint.dropped(Drop::TooOld, 2);
+        endpoint.dropped(Drop::TooOld, [2, 0, 0]);
         let page = registry.page(Format::Text);
         for rest in "bytes_total enqueue_retries_total exemplars_dropped_total exemplars_failed_total \
             exemplars_in_total exemplars_pending exemplars_retried_total exemplars_total \

@@ -4,7 +4,9 @@
 
 use std::fmt::Debug;
 
+use nave_model::append::HistogramSample;
 use nave_model::label::Labels;
+use nave_model::sample::Exemplar;
 use nave_model::time::Timestamp;
 use nave_wal::Position;
 use tokio::sync::watch;
@@ -61,6 +63,12 @@ pub struct Piece {
     pub series: Vec<(u32, Labels)>,
     /// Samples of series that were named in this segment, in order of arrival.
     pub samples: Vec<(u32, Timestamp, f64)>,
+    /// Empty, or since when each of the samples counts; `Timestamp(0)` is unknown.
+    pub starts: Vec<Timestamp>,
+    /// Native histograms.
+    pub histograms: Vec<(u32, HistogramSample)>,
+    /// Exemplars.
+    pub exemplars: Vec<(u32, Exemplar)>,
     /// The start of the next record.
     pub next: Position,
 }
@@ -69,6 +77,20 @@ impl Piece {
     /// Removes everything and keeps the buffers.
     pub fn clear(&mut self) {
         self.series.clear();
+        self.clear_items();
+    }
+
+    /// Removes everything but the names.
+    pub fn clear_items(&mut self) {
         self.samples.clear();
+        self.starts.clear();
+        self.histograms.clear();
+        self.exemplars.clear();
+    }
+
+    /// Times of floats and histograms.
+    pub(crate) fn times(&self) -> impl Iterator<Item = Timestamp> + '_ {
+        let floats = self.samples.iter().map(|(_, timestamp, _)| *timestamp);
+        floats.chain(self.histograms.iter().map(|(_, histogram)| histogram.timestamp))
     }
 }

@@ -22,5 +22,22 @@ pub use labels::LABEL_FORMAT;
 
 pub use crate::write_v1::{Error, decompress};
 
+use nave_model::append::HistogramSample;
+
+use crate::write_v1::{field::Fields, histogram};
+
+/// Appends the message `io.prometheus.write.v2.Histogram` of `sample` to `out`.
+pub fn put_histogram(out: &mut Vec<u8>, sample: &HistogramSample) {
+    histogram::encode(sample, true, out);
+}
+
+/// Reads what [`put_histogram`] wrote.
+///
+/// # Errors
+/// [`Error::Protobuf`] when the bytes are another message.
+pub fn read_histogram(bytes: &[u8]) -> Result<HistogramSample, Error> {
+    histogram::decode(Fields::new(bytes))
+}
+
 #[cfg(test)]
 mod tests;

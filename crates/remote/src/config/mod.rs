@@ -14,6 +14,7 @@ use std::hash::Hasher as _;
 use nave_http::client::macro_support::or_default;
 use nave_model::duration::PromDuration;
 use nave_model::relabel::RelabelConfig;
+use nave_wire::remote_write::Message;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use siphasher::sip128::Hasher128 as _;
 
@@ -30,31 +31,35 @@ pub enum ProtobufMessage {
     /// Remote write 1.0.
     #[default]
     WriteRequest,
+    /// Remote write 2.0.
+    Request,
 }
 
 impl ProtobufMessage {
-    const V1: &'static str = "prometheus.WriteRequest";
-    const V2: &'static str = "io.prometheus.write.v2.Request";
+    pub(crate) fn message(self) -> Message {
+        match self {
+            Self::WriteRequest => Message::V1,
+            Self::Request => Message::V2,
+        }
+    }
 }
 
 impl Serialize for ProtobufMessage {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(Self::V1)
+        serializer.serialize_str(self.message().name())
     }
 }
 
 impl<'de> Deserialize<'de> for ProtobufMessage {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let name = String::deserialize(deserializer)?;
-        let (v1, v2) = (Self::V1, Self::V2);
-        match name.as_str() {
-            Self::V1 => Ok(Self::WriteRequest),
-            Self::V2 => Err(serde::de::Error::custom(format!(
-                "protobuf_message {v2} (remote write 2.0) is not built yet: write {v1}, which every receiver takes"
-            ))),
-            other => Err(serde::de::Error::custom(format!(
-                "invalid protobuf_message value: unknown type for remote write protobuf message {other}, \
-                 supported: {v1}, {v2}"
+        match Message::from_name(&name) {
+            Some(Message::V1) => Ok(Self::WriteRequest),
+            Some(Message::V2) => Ok(Self::Request),
+            None => Err(serde::de::Error::custom(format!(
+                "invalid protobuf_message value: unknown type for remote write protobuf message {name}, \
+                 supported: {}",
+                Message::ALL.map(Message::name).join(", ")
             ))),
         }
     }
@@ -95,10 +100,10 @@ nave_http::with_http_settings! {
         /// Which message is sent.
         #[serde(default, deserialize_with = "or_default")]
         pub protobuf_message: ProtobufMessage,
-        /// Accepted; remote write 1.0 as built here carries no exemplars yet.
+        /// Whether exemplars are sent.
         #[serde(default, deserialize_with = "or_default")]
         pub send_exemplars: bool,
-        /// Accepted; remote write 1.0 as built here carries no native histograms yet.
+        /// Whether native histograms are sent in 1.0; 2.0 always carries them.
         #[serde(default, deserialize_with = "or_default")]
         pub send_native_histograms: bool,
         /// Accepted: connections are made anew per address in any case.

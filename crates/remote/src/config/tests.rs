@@ -93,10 +93,6 @@ fn refuses_with_a_word_about_what_to_do() {
         "url: http://h\nwrite_relabel_configs: [null]",
         "empty or null relabeling rule in remote write config",
     );
-    check(
-        "url: http://h\nprotobuf_message: io.prometheus.write.v2.Request",
-        "(remote write 2.0) is not built yet",
-    );
     check("url: http://h\nprotobuf_message: typo", "unknown type for remote write protobuf message typo");
     check("url: http://h\nsigv4: {region: x}", "sigv4 is not built");
     check("url: http://h\nazuread: {cloud: x}", "azuread is not built");

@@ -7,6 +7,7 @@ pub(super) struct QueueMetrics {
     pub(super) active_series: Gauge,
     pub(super) deleted_series: Gauge,
     pub(super) samples_appended: Counter,
+    pub(super) histograms_appended: Counter,
     pub(super) corruptions: Counter,
     pub(super) replay_seconds: Gauge,
     pub(super) truncate_seconds: Summary,
@@ -33,13 +34,13 @@ impl QueueMetrics {
             "Samples appended to the queue.",
             &["type"],
         );
-        appended.with(&["histogram"]);
         Self {
             active_series: registry
                 .gauge(&name("active_series"), "Series with samples in the two newest segments."),
             deleted_series: registry
                 .gauge(&name("deleted_series"), "Series forgotten when the newest segment began."),
             samples_appended: appended.with(&["float"]),
+            histograms_appended: appended.with(&["histogram"]),
             corruptions: registry
                 .counter(&name("corruptions_total"), "Torn or damaged places found in the queue."),
             replay_seconds: registry

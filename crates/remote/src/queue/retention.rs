@@ -187,8 +187,8 @@ impl Retention {
                 _ if piece.next.segment > segment => return Ok(lost),
                 Step::Damaged(_) => {}
                 Step::Record => {
-                    for (_, timestamp, _) in &piece.samples {
-                        let one = Lost { samples: 1, range: TimeRange { min: *timestamp, max: *timestamp } };
+                    for timestamp in piece.times() {
+                        let one = Lost { samples: 1, range: TimeRange { min: timestamp, max: timestamp } };
                         lost = Some(lost.map_or(one, |before: Lost| before.and(one)));
                     }
                 }

@@ -31,12 +31,12 @@ impl QueueTail {
             Next::End => Step::End,
             Next::Damaged(damage) => Step::Damaged(damage.to_string()),
             Next::Record => {
-                let (series, samples) = (piece.series.len(), piece.samples.len());
+                let series = piece.series.len();
                 match record::read(self.record.kind, &self.record.payload, piece) {
                     Ok(()) => Step::Record,
                     Err(why) => {
                         piece.series.truncate(series);
-                        piece.samples.truncate(samples);
+                        piece.clear_items();
                         let Position { segment, offset } = self.record.position;
                         Step::Damaged(format!(
                             "record at segment {segment} offset {offset}: {why}; it is skipped"
@@ -51,7 +51,7 @@ impl QueueTail {
     fn skip(&mut self, piece: &mut Piece) -> Result<Step, Error> {
         while self.reader.position() < self.from {
             let step = self.read(piece)?;
-            piece.samples.clear();
+            piece.clear_items();
             match step {
                 Step::Record => {}
                 Step::Damaged(what) => {

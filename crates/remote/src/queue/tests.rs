@@ -246,7 +246,7 @@ async fn damage_in_the_middle_is_named_and_the_rest_is_read() {
 }
 
 #[tokio::test]
-async fn what_is_not_queued_is_refused_by_name() {
+async fn what_has_no_labels_is_refused_and_the_rest_is_queued() {
     let bench = Bench::new(options());
     let mut builder = BatchBuilder::new(Arc::new(Principal::anonymous("test")));
     let labels = Labels::from_pairs([("__name__", "a")]).unwrap();
@@ -256,11 +256,8 @@ async fn what_is_not_queued_is_refused_by_name() {
         .exemplar(nave_model::sample::Exemplar { labels: Labels::empty(), value: 1.0, timestamp: None });
     builder.series(&Labels::empty(), SeriesRef::NONE).sample(Timestamp(1), 1.0);
     let outcome = bench.queue.append(builder.build()).await.unwrap();
-    assert_eq!((outcome.samples.stored, outcome.samples.rejected, outcome.exemplars.rejected), (1, 1, 1));
+    assert_eq!((outcome.samples.stored, outcome.samples.rejected, outcome.exemplars.stored), (1, 1, 1));
     let reasons: Vec<_> = outcome.rejections.iter().map(|rejection| rejection.reason.to_string()).collect();
-    assert_eq!(
-        reasons,
-        ["exemplars are not stored", "invalid labels: empty label set: expected at least __name__"]
-    );
+    assert_eq!(reasons, ["invalid labels: empty label set: expected at least __name__"]);
     assert_eq!(bench.read(Position::default()).0, [1]);
 }

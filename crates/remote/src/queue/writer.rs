@@ -1,11 +1,12 @@
 //! The thread that owns the log: takes what waits as one group, writes it, syncs once, answers all.
 
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use nave_base::clock::SharedClock;
-use nave_model::append::{AppendError, Batch, Item, Outcome, Reason, Rejection, SeriesRef};
+use nave_model::append::{AppendError, Batch, BatchSeries, Item, Outcome, Rejection, SeriesRef};
 use nave_wal::{Log, Position};
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -48,9 +49,11 @@ pub(super) struct Writer {
 #[derive(Default)]
 struct Group {
     series: Vec<u8>,
-    samples: Vec<Vec<u8>>,
+    /// Kind and payload of everything else.
+    records: Vec<(u8, Vec<u8>)>,
     answers: Vec<(Outcome, Answer)>,
-    stored: usize,
+    /// Floats, histograms, exemplars.
+    stored: [usize; 3],
     newest_ms: i64,
 }
 
@@ -134,48 +137,57 @@ impl Writer {
     fn encode(&mut self, batches: Vec<(Batch, Answer)>, segment: u64) -> Group {
         let mut group = Group { newest_ms: i64::MIN, ..Group::default() };
         for (batch, answer) in batches {
-            let mut outcome = Outcome::default();
-            let mut samples = SamplesWriter::default();
-            for (number, series) in batch.series.iter().enumerate() {
-                let number = u32::try_from(number).unwrap_or(u32::MAX);
-                let count = series.samples.len();
-                refuse_unsupported(&mut outcome, number, series);
-                match self.series.find(&batch, series) {
-                    Err(reason) => {
-                        outcome.samples.rejected += count;
-                        outcome.references.push(SeriesRef::NONE);
-                        outcome.rejections.push(Rejection { series: number, item: Item::Series, reason });
-                    }
-                    Ok(reference) => {
-                        if count > 0
-                            && let Some(labels) = self.series.name_in(reference.id, segment)
-                        {
-                            record::put_series(&mut group.series, reference.id, labels);
-                        }
-                        let range = series.samples.start as usize..series.samples.end as usize;
-                        let values = &batch.values[range.clone()];
-                        let times = &batch.timestamps[range];
-                        samples.series(reference.id, times.iter().copied().zip(values.iter().copied()));
-                        outcome.samples.stored += count;
-                        outcome.references.push(reference);
-                        let newest = times.iter().map(|time| time.0).max();
-                        group.newest_ms = group.newest_ms.max(newest.unwrap_or(i64::MIN));
-                    }
-                }
+            let outcome = self.encode_batch(&batch, segment, &mut group);
+            let tallies = [outcome.samples, outcome.histograms, outcome.exemplars];
+            for (stored, tally) in group.stored.iter_mut().zip(tallies) {
+                *stored += tally.stored;
             }
-            group.stored += outcome.samples.stored;
-            group.samples.push(samples.finish());
             group.answers.push((outcome, answer));
         }
         group
     }
 
+    fn encode_batch(&mut self, batch: &Batch, segment: u64, group: &mut Group) -> Outcome {
+        let mut outcome = Outcome::default();
+        let mut records = Records::default();
+        for (number, series) in (0u32..).zip(&batch.series) {
+            let counts = [series.samples.len(), series.histograms.len(), series.exemplars.len()];
+            let found = self.series.find(batch, series);
+            let tallies = [&mut outcome.samples, &mut outcome.histograms, &mut outcome.exemplars];
+            for (tally, count) in tallies.into_iter().zip(counts) {
+                *(if found.is_ok() { &mut tally.stored } else { &mut tally.rejected }) += count;
+            }
+            outcome.references.push(*found.as_ref().unwrap_or(&SeriesRef::NONE));
+            match found {
+                Err(reason) => {
+                    outcome.rejections.push(Rejection { series: number, item: Item::Series, reason });
+                }
+                Ok(reference) => {
+                    if counts != [0; 3]
+                        && let Some(labels) = self.series.name_in(reference.id, segment)
+                    {
+                        record::put_series(&mut group.series, reference.id, labels);
+                    }
+                    records.put(reference.id, batch, series);
+                }
+            }
+        }
+        group.newest_ms = group.newest_ms.max(records.newest_ms.unwrap_or(i64::MIN));
+        let samples = if batch.start_timestamps.is_empty() { record::SAMPLES } else { record::STARTED };
+        group.records.extend([
+            (samples, records.samples.finish()),
+            (record::HISTOGRAMS, records.histograms),
+            (record::EXEMPLARS, records.exemplars),
+        ]);
+        outcome
+    }
+
     /// `segment` is the one for which series were named; samples in another would be without names.
     fn write(&mut self, group: &Group, segment: u64) -> Result<(), nave_wal::Error> {
         let series = (!group.series.is_empty()).then_some((record::SERIES, &group.series[..]));
-        let samples = group.samples.iter().filter(|samples| !samples.is_empty());
-        let samples = samples.map(|samples| (record::SAMPLES, &samples[..]));
-        let written = self.log.append_group(series.into_iter().chain(samples))?;
+        let records = group.records.iter().filter(|(_, payload)| !payload.is_empty());
+        let records = records.map(|(kind, payload)| (*kind, &payload[..]));
+        let written = self.log.append_group(series.into_iter().chain(records))?;
         if written.segment != segment {
             let message = format!("the log went on in segment {}", written.segment);
             let path = self.options.dir.clone();
@@ -194,8 +206,12 @@ impl Writer {
         if newest_ms > i64::MIN {
             self.shared.highest_timestamp.set(newest_ms as f64 / 1000.0);
         }
-        self.shared.samples_in.add(group.stored as f64);
-        self.metrics.samples_appended.add(group.stored as f64);
+        let [samples, histograms, exemplars] = group.stored.map(|count| count as f64);
+        self.shared.samples_in.add(samples);
+        self.shared.histograms_in.add(histograms);
+        self.shared.exemplars_in.add(exemplars);
+        self.metrics.samples_appended.add(samples);
+        self.metrics.histograms_appended.add(histograms);
         self.metrics.active_series.set(self.series.len() as f64);
         for (outcome, answer) in group.answers {
             // Who does not wait any more has dropped the future; the samples stay.
@@ -204,15 +220,28 @@ impl Writer {
     }
 }
 
-fn refuse_unsupported(outcome: &mut Outcome, number: u32, series: &nave_model::append::BatchSeries) {
-    let refuse = |item, what| Rejection { series: number, item, reason: Reason::Unsupported(what) };
-    for at in series.histograms.clone() {
-        outcome.histograms.rejected += 1;
-        outcome.rejections.push(refuse(Item::Histogram(at), "native histograms"));
-    }
-    for at in series.exemplars.clone() {
-        outcome.exemplars.rejected += 1;
-        outcome.rejections.push(refuse(Item::Exemplar(at), "exemplars"));
+/// The payloads of one batch.
+#[derive(Default)]
+struct Records {
+    samples: SamplesWriter,
+    histograms: Vec<u8>,
+    exemplars: Vec<u8>,
+    newest_ms: Option<i64>,
+}
+
+impl Records {
+    fn put(&mut self, id: u32, batch: &Batch, series: &BatchSeries) {
+        let range = |range: &Range<u32>| range.start as usize..range.end as usize;
+        let samples = range(&series.samples);
+        let (times, values) = (&batch.timestamps[samples.clone()], &batch.values[samples.clone()]);
+        let starts = batch.start_timestamps.get(samples).unwrap_or_default();
+        self.samples.series(id, times.iter().copied().zip(values.iter().copied()), starts);
+        let histograms = &batch.histograms[range(&series.histograms)];
+        histograms.iter().for_each(|one| record::put_histogram(&mut self.histograms, id, one));
+        let exemplars = &batch.exemplars[range(&series.exemplars)];
+        exemplars.iter().for_each(|one| record::put_exemplar(&mut self.exemplars, id, one));
+        let times = times.iter().chain(histograms.iter().map(|one| &one.timestamp));
+        self.newest_ms = self.newest_ms.max(times.map(|time| time.0).max());
     }
 }
 

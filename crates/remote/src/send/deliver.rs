@@ -1,4 +1,9 @@
 //! Delivering one batch: encode, post, and again until the endpoint has it or refuses it for good.
+//!
+//! A stock Prometheus refuses a 1.0 request whole when one sample of it is refused, for example because
+//! part of it was sent before a restart already. So a 400 that does not say what was stored is answered by
+//! sending halves, until only the refused samples are dropped. As long as a part is tried again it stays
+//! as it is, byte for byte.
 
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -6,20 +11,37 @@ use std::time::Duration;
 use bytes::Bytes;
 use nave_base::backoff::Backoff;
 use nave_model::time::Timestamp;
-use nave_wire::write_v1::Encoder;
+use nave_wire::remote_write::Message;
 
-use super::lane::Sample;
+use super::encode::Bodies;
+use super::lane::{Sample, Value, counts};
 use super::link::Link;
-use super::transport::Answer;
-use crate::metric::Drop;
+use super::transport::{Answer, Refusal};
+use crate::metric::{Counts, Drop, Kind};
+
+/// How often parts of one batch may be halved. Enough to find about thirty samples at fault among two
+/// thousand; when more are, the endpoint dislikes the batch as such, and what is left is dropped by parts.
+const HALVINGS_MAX: usize = 256;
 
 /// What became of a batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Fate {
+    /// Every sample is delivered, or refused and counted.
+    Settled,
+    /// Shut down in between: the rest will be sent by the next life.
+    Abandoned,
+}
+
+/// What became of one request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Attempt {
     Delivered,
-    /// The endpoint will never take it.
-    Refused,
-    /// Shut down in between: it will be sent by the next life.
+    /// The wait is over: send it again.
+    Again,
+    Refused {
+        cause: String,
+        refusal: Refusal,
+    },
     Abandoned,
 }
 
@@ -30,75 +52,155 @@ pub(super) enum What {
     Metadata,
 }
 
+/// Samples of a batch that were dropped, and why the first ones were.
+#[derive(Default)]
+struct Dropped {
+    count: usize,
+    cause: String,
+}
+
 impl Link {
     /// Delivers `samples`; those that grow too old meanwhile are taken out and counted.
-    pub(super) async fn deliver(&self, samples: &mut Vec<Sample>, encoder: &mut Encoder) -> Fate {
-        let began = self.clock.monotonic();
+    pub(super) async fn deliver(&self, mut samples: Vec<Sample>, bodies: &mut Bodies) -> Fate {
         // Equal series stand together, each in order of arrival: the sort is stable.
         samples.sort_by(|a, b| a.target.labels.as_bytes().cmp(b.target.labels.as_bytes()));
-        let mut body = Bytes::new();
+        let mut parts = vec![samples];
+        let mut halvings = 0;
+        let mut dropped = Dropped::default();
+        let mut fate = Fate::Settled;
+        while let Some(mut part) = parts.pop() {
+            match self.deliver_part(&mut part, bodies).await {
+                Attempt::Refused { refusal: Refusal::Divisible, cause }
+                    if part.len() > 1 && halvings < HALVINGS_MAX =>
+                {
+                    if halvings == 0 {
+                        self.log_halving(part.len(), &cause);
+                    }
+                    halvings += 1;
+                    let later = part.split_off(part.len() / 2);
+                    parts.extend([later, part]);
+                    continue;
+                }
+                Attempt::Refused { refusal, cause } => {
+                    self.count_refused(&part, refusal, cause, &mut dropped);
+                }
+                Attempt::Abandoned => {
+                    fate = Fate::Abandoned;
+                    break;
+                }
+                Attempt::Delivered | Attempt::Again => self.count_delivered(counts(&part)),
+            }
+            self.settle(&part);
+        }
+        if dropped.count > 0 {
+            let (remote_name, url, count, err) = (&self.name, &self.url, dropped.count, dropped.cause);
+            tracing::error!(
+                remote_name,
+                url,
+                count,
+                kind = What::Samples.word(),
+                halvings,
+                err,
+                "remote_write: non-recoverable error, dropped samples"
+            );
+        }
+        fate
+    }
+
+    /// Sends one part until it is delivered, refused or abandoned.
+    async fn deliver_part(&self, samples: &mut Vec<Sample>, bodies: &mut Bodies) -> Attempt {
+        let began = self.clock.monotonic();
         let mut backoff = self.backoff();
+        let (mut body, mut encoded) = (Bytes::new(), None);
         let mut attempt = 0;
-        let fate = loop {
+        let verdict = loop {
             let aged = self.drop_aged(samples);
             if samples.is_empty() {
-                break Fate::Delivered;
+                return Attempt::Delivered;
             }
-            if attempt == 0 || aged > 0 {
-                body = encode(samples, encoder);
+            let message = self.message();
+            if encoded != Some(message) || aged > 0 {
+                self.drop_unsendable(message, samples);
+                if samples.is_empty() {
+                    return Attempt::Delivered;
+                }
+                body = bodies.encode(message, samples, &self.families.read());
+                encoded = Some(message);
             }
-            let count = samples.len();
             if attempt > 0 {
-                self.metrics.retried.add(count as f64);
+                self.metrics.retried(counts(samples.iter()));
             }
-            match self.attempt(&body, attempt, count, What::Samples, &mut backoff).await {
-                Some(fate) => break fate,
-                None => attempt += 1,
+            match self.attempt(message, &body, attempt, samples.len(), What::Samples, &mut backoff).await {
+                Attempt::Again => attempt += 1,
+                Attempt::Refused { refusal: Refusal::Message, cause } if message == Message::V2 => {
+                    self.fall_back(&cause);
+                }
+                verdict => break verdict,
             }
         };
-        let busy = (self.clock.monotonic() - began).as_secs_f64();
-        self.count(fate, samples, body.len(), busy);
-        fate
+        if verdict == Attempt::Delivered {
+            self.metrics.bytes.add(body.len() as f64);
+        }
+        let mut flow = self.flow.lock();
+        flow.totals.busy_seconds += (self.clock.monotonic() - began).as_secs_f64();
+        verdict
+    }
+
+    /// 2.0 is not known there; 1.0 is by everyone.
+    fn fall_back(&self, cause: &str) {
+        if !self.fallen_back.swap(true, Ordering::Relaxed) {
+            let (remote_name, url) = (&self.name, &self.url);
+            tracing::error!(
+                remote_name,
+                url,
+                err = cause,
+                "remote_write: the endpoint does not take remote write 2.0, sending 1.0 until the next start; \
+                 set protobuf_message: prometheus.WriteRequest, or let the endpoint accept \
+                 io.prometheus.write.v2.Request"
+            );
+        }
+    }
+
+    fn log_halving(&self, count: usize, cause: &str) {
+        let (remote_name, url) = (&self.name, &self.url);
+        tracing::warn!(
+            remote_name,
+            url,
+            count,
+            err = cause,
+            "remote_write: batch refused, sending it in parts to drop nothing but what is refused"
+        );
     }
 
     pub(super) fn backoff(&self) -> Backoff {
         Backoff::new(self.queue.min_backoff.into(), self.queue.max_backoff.into())
     }
 
-    /// One attempt and, after a failure that may pass, the wait; `None` says to try again.
+    /// One request and, after a failure that may pass, the wait.
     pub(super) async fn attempt(
         &self,
+        message: Message,
         body: &Bytes,
         attempt: u32,
         count: usize,
         what: What,
         backoff: &mut Backoff,
-    ) -> Option<Fate> {
+    ) -> Attempt {
         let began = self.clock.monotonic();
         let answer = tokio::select! {
-            answer = self.transport.post(body.clone(), attempt) => answer,
-            () = self.hard_stop.cancelled() => return Some(Fate::Abandoned),
+            answer = self.transport.post(message, body.clone(), attempt) => answer,
+            () = self.hard_stop.cancelled() => return Attempt::Abandoned,
         };
         if what == What::Samples {
             self.metrics.batch_seconds.observe_duration(self.clock.monotonic() - began);
         }
         match answer {
-            Answer::Delivered => Some(Fate::Delivered),
+            Answer::Delivered => Attempt::Delivered,
             Answer::Later { cause, wait, too_many } if !too_many || self.queue.retry_on_http_429 => {
                 self.wait(&cause, wait, attempt, count, what, backoff).await
             }
-            Answer::Later { cause, .. } | Answer::Refused { cause } => {
-                let (remote_name, url) = (&self.name, &self.url);
-                tracing::error!(
-                    remote_name,
-                    url,
-                    count,
-                    kind = what.word(),
-                    err = cause,
-                    "remote_write: non-recoverable error, dropped the batch"
-                );
-                Some(Fate::Refused)
-            }
+            Answer::Later { cause, .. } => Attempt::Refused { cause, refusal: Refusal::Final },
+            Answer::Refused { cause, refusal } => Attempt::Refused { cause, refusal },
         }
     }
 
@@ -110,7 +212,7 @@ impl Link {
         count: usize,
         what: What,
         backoff: &mut Backoff,
-    ) -> Option<Fate> {
+    ) -> Attempt {
         let wait = backoff.next_wait();
         let wait = asked.filter(|asked| !asked.is_zero()).unwrap_or(wait);
         let (remote_name, url, attempt) = (&self.name, &self.url, attempt + 1);
@@ -126,8 +228,8 @@ impl Link {
             "remote_write: failed to send batch, retrying"
         );
         tokio::select! {
-            () = self.clock.sleep(wait) => None,
-            () = self.hard_stop.cancelled() => Some(Fate::Abandoned),
+            () = self.clock.sleep(wait) => Attempt::Again,
+            () = self.hard_stop.cancelled() => Attempt::Abandoned,
         }
     }
 
@@ -139,35 +241,62 @@ impl Link {
         }
         let oldest = Timestamp(self.clock.now_ms()).plus_ms(-i64::try_from(limit_ms).unwrap_or(i64::MAX));
         let aged: Vec<Sample> = samples.extract_if(.., |sample| sample.timestamp < oldest).collect();
-        if !aged.is_empty() {
-            self.metrics.dropped(Drop::TooOld, aged.len());
-            self.metrics.pending(-(aged.len() as f64));
-            self.progress.done(aged.iter().map(|sample| sample.record));
-        }
+        self.drop_some(Drop::TooOld, &aged);
         aged.len()
     }
 
-    fn count(&self, fate: Fate, samples: &[Sample], body_bytes: usize, busy_seconds: f64) {
-        if fate == Fate::Abandoned {
-            return;
+    /// Takes out what the message is not to carry: histograms, after falling back to 1.0.
+    fn drop_unsendable(&self, message: Message, samples: &mut Vec<Sample>) {
+        if message == Message::V1 && !self.send_native_histograms {
+            let histogram = |sample: &mut Sample| matches!(sample.value, Value::Histogram(_));
+            let out: Vec<Sample> = samples.extract_if(.., histogram).collect();
+            self.drop_some(Drop::Relabelled, &out);
         }
-        let count = samples.len();
-        self.metrics.samples.add(count as f64);
-        if fate == Fate::Refused {
-            self.metrics.failed(count);
-        } else {
-            self.metrics.succeeded.add(count as f64);
-            self.metrics.bytes.add(body_bytes as f64);
+    }
+
+    fn drop_some(&self, why: Drop, samples: &[Sample]) {
+        if !samples.is_empty() {
+            self.metrics.dropped(why, counts(samples));
+            self.settle(samples);
         }
-        if let Some(newest) = samples.iter().map(|sample| sample.timestamp).max() {
+    }
+
+    /// These need nothing more: the position may move over them.
+    fn settle(&self, samples: &[Sample]) {
+        self.metrics.pending(counts(samples), -1.0);
+        self.progress.done(samples.iter().map(|sample| sample.record));
+        let newest = samples.iter().filter(|sample| sample.value.kind() != Kind::Exemplar);
+        if let Some(newest) = newest.map(|sample| sample.timestamp).max() {
             self.newest_sent_ms.fetch_max(newest.0, Ordering::Relaxed);
             let newest = Timestamp(self.newest_sent_ms.load(Ordering::Relaxed));
             self.metrics.highest_sent.set(newest.seconds());
         }
         let mut flow = self.flow.lock();
-        flow.totals.sent += count as f64;
-        flow.totals.busy_seconds += busy_seconds;
+        flow.totals.sent += samples.len() as f64;
         flow.last_sent = self.clock.monotonic();
+    }
+
+    fn count_delivered(&self, counts: Counts) {
+        self.metrics.sent(counts);
+        self.metrics.succeeded.add(counts[Kind::Sample as usize] as f64);
+    }
+
+    fn count_refused(&self, samples: &[Sample], refusal: Refusal, cause: String, dropped: &mut Dropped) {
+        let sent = counts(samples);
+        let mut failed = sent;
+        if let Refusal::Partial(written) = refusal {
+            for (failed, written) in failed.iter_mut().zip(written) {
+                *failed = failed.saturating_sub(written);
+            }
+        }
+        self.metrics.sent(sent);
+        self.metrics.failed(failed);
+        let kept = sent[Kind::Sample as usize] - failed[Kind::Sample as usize];
+        self.metrics.succeeded.add(kept as f64);
+        if dropped.count == 0 {
+            dropped.cause = cause;
+        }
+        dropped.count += failed.iter().sum::<usize>();
     }
 }
 
@@ -178,18 +307,4 @@ impl What {
             Self::Metadata => "metadata",
         }
     }
-}
-
-/// Neighbouring samples of one series share an entry as long as their times ascend.
-fn encode(samples: &[Sample], encoder: &mut Encoder) -> Bytes {
-    let together = |a: &Sample, b: &Sample| {
-        a.target.labels.as_bytes() == b.target.labels.as_bytes() && a.timestamp < b.timestamp
-    };
-    let mut row = Vec::new();
-    for run in samples.chunk_by(together) {
-        row.clear();
-        row.extend(run.iter().map(|sample| (sample.timestamp, sample.value)));
-        encoder.series(&run[0].target.labels, &row);
-    }
-    Bytes::from(encoder.finish())
 }

@@ -12,7 +12,9 @@ use nave_model::duration::PromDuration;
 use parking_lot::Mutex;
 use std::time::Duration;
 
-use super::transport::{Answer, HttpTransport, Transport as _};
+use nave_wire::remote_write::Message;
+
+use super::transport::{Answer, HttpTransport, Refusal, Transport as _};
 use crate::RemoteWriteConfig;
 
 type Script = Arc<Mutex<(Vec<(u16, Option<&'static str>)>, Vec<HeaderMap>)>>;
@@ -53,13 +55,14 @@ async fn statuses_mean_what_the_protocol_says() {
         wait: wait.map(Duration::from_secs),
         too_many,
     };
-    let refused = |status: &str| Answer::Refused {
+    let refused = |status: &str, refusal| Answer::Refused {
         cause: format!("server returned HTTP status {status}: got 4 bytes"),
+        refusal,
     };
     let (script, transport) = (&script, &transport);
     let check = |status: u16, retry_after: Option<&'static str>, want: Answer| async move {
         script.lock().0.push((status, retry_after));
-        assert_eq!(transport.post(Bytes::from_static(b"body"), 2).await, want, "{status}");
+        assert_eq!(transport.post(Message::V1, Bytes::from_static(b"body"), 2).await, want, "{status}");
     };
     check(204, None, Answer::Delivered).await;
     check(200, None, Answer::Delivered).await;
@@ -77,9 +80,10 @@ async fn statuses_mean_what_the_protocol_says() {
         },
     )
     .await;
-    check(400, None, refused("400 Bad Request")).await;
-    check(404, None, refused("404 Not Found")).await;
-    check(413, None, refused("413 Payload Too Large")).await;
+    check(400, None, refused("400 Bad Request", Refusal::Divisible)).await;
+    check(404, None, refused("404 Not Found", Refusal::Final)).await;
+    check(413, None, refused("413 Payload Too Large", Refusal::Divisible)).await;
+    check(415, None, refused("415 Unsupported Media Type", Refusal::Message)).await;
     let headers = script.lock().1[0].clone();
     for (name, want) in [
         ("content-type", "application/x-protobuf"),
@@ -90,6 +94,29 @@ async fn statuses_mean_what_the_protocol_says() {
     ] {
         assert_eq!(headers[name], want, "{name}");
     }
+    script.lock().0.push((204, None));
+    let second = transport.post(Message::V2, Bytes::from_static(b"body"), 0).await;
+    assert_eq!(second, Answer::Delivered);
+    let headers = script.lock().1.last().unwrap().clone();
+    assert_eq!(headers["content-type"], "application/x-protobuf;proto=io.prometheus.write.v2.Request");
+    assert_eq!(headers["x-prometheus-remote-write-version"], "2.0.0");
+}
+
+#[tokio::test]
+async fn a_refusal_that_says_what_was_written_is_partial() {
+    let answer = || async {
+        let names =
+            ["x-prometheus-remote-write-samples-written", "x-prometheus-remote-write-exemplars-written"];
+        let response = Response::builder().status(400).header(names[0], "3").header(names[1], "1");
+        response.body(Body::from("no")).unwrap()
+    };
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let config = RemoteWriteConfig::new(&format!("http://{}/write", listener.local_addr().unwrap()));
+    let router = Router::new().route("/write", axum::routing::post(answer));
+    tokio::spawn(async move { axum::serve(listener, router).await });
+    let got = transport(&config).post(Message::V2, Bytes::from_static(b"body"), 0).await;
+    let cause = "server returned HTTP status 400 Bad Request: no".to_owned();
+    assert_eq!(got, Answer::Refused { cause, refusal: Refusal::Partial([3, 0, 1]) });
 }
 
 #[test]
@@ -104,7 +131,7 @@ fn passwords_stay_out_of_logs_and_labels() {
 async fn causes_are_told_apart() {
     let cause = |config: RemoteWriteConfig| async move {
         let transport = HttpTransport::new(&config, SystemClock::shared()).unwrap();
-        match transport.post(Bytes::from_static(b"body"), 0).await {
+        match transport.post(Message::V1, Bytes::from_static(b"body"), 0).await {
             Answer::Later { cause, wait: None, too_many: false } => cause,
             other => panic!("{other:?}"),
         }

@@ -12,10 +12,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use nave_base::clock::SharedClock;
+use nave_model::append::HistogramSample;
 use nave_model::label::Labels;
+use nave_model::sample::Exemplar;
 use nave_model::time::Timestamp;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
+
+use crate::metric::{Counts, Kind};
 
 /// Where samples of a series go, and under which labels.
 #[derive(Debug)]
@@ -24,14 +28,43 @@ pub(super) struct Target {
     pub(super) lane: u32,
 }
 
-/// A sample on its way.
+/// What a series has at a time.
+#[derive(Debug, Clone)]
+pub(super) enum Value {
+    Float(f64),
+    /// A float and since when it counts.
+    Started(Box<(f64, Timestamp)>),
+    Histogram(Arc<HistogramSample>),
+    Exemplar(Arc<Exemplar>),
+}
+
+impl Value {
+    pub(super) fn kind(&self) -> Kind {
+        match self {
+            Self::Float(_) | Self::Started(_) => Kind::Sample,
+            Self::Histogram(_) => Kind::Histogram,
+            Self::Exemplar(_) => Kind::Exemplar,
+        }
+    }
+}
+
+/// How many of `samples` there are of each kind.
+pub(super) fn counts<'a>(samples: impl IntoIterator<Item = &'a Sample>) -> Counts {
+    let mut counts = Counts::default();
+    for sample in samples {
+        counts[sample.value.kind() as usize] += 1;
+    }
+    counts
+}
+
+/// A float, histogram or exemplar on its way.
 #[derive(Debug, Clone)]
 pub(super) struct Sample {
     pub(super) target: Arc<Target>,
     /// The record it came from, for [`super::progress::Progress`].
     pub(super) record: u64,
     pub(super) timestamp: Timestamp,
-    pub(super) value: f64,
+    pub(super) value: Value,
 }
 
 /// What one request will carry. Its lanes stay taken until [`Lanes::release`].
@@ -237,13 +270,14 @@ mod tests {
                 target: target.clone(),
                 record: 0,
                 timestamp: Timestamp(i64::from(value)),
-                value: f64::from(value),
+                value: Value::Float(f64::from(value)),
             })
             .collect()
     }
 
     fn values(claim: &Claim) -> Vec<f64> {
-        claim.samples.iter().map(|sample| sample.value).collect()
+        let float = |sample: &Sample| if let Value::Float(value) = sample.value { value } else { f64::NAN };
+        claim.samples.iter().map(float).collect()
     }
 
     #[tokio::test]

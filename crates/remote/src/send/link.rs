@@ -1,14 +1,16 @@
 //! What the tasks of one sender share.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, AtomicUsize};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use nave_base::Shutdown;
 use nave_base::clock::SharedClock;
-use parking_lot::Mutex;
+use nave_wire::remote_write::Message;
+use parking_lot::{Mutex, RwLock};
 
 use super::desired::Totals;
+use super::encode::Families;
 use super::lane::Lanes;
 use super::progress::Progress;
 use super::transport::Transport;
@@ -21,6 +23,14 @@ pub(super) struct Link {
     pub(super) url: String,
     pub(super) queue: QueueConfig,
     pub(super) metadata: MetadataConfig,
+    /// The message that the settings ask for.
+    pub(super) message: Message,
+    /// The endpoint does not know 2.0: send 1.0 from now on.
+    pub(super) fallen_back: AtomicBool,
+    pub(super) send_exemplars: bool,
+    pub(super) send_native_histograms: bool,
+    /// What series of 2.0 say about their families.
+    pub(super) families: RwLock<Families>,
     pub(super) source: Arc<dyn Source>,
     pub(super) transport: Box<dyn Transport>,
     pub(super) clock: SharedClock,
@@ -45,6 +55,13 @@ pub(super) struct Flow {
     pub(super) totals: Totals,
     /// When a request last got through, on the monotonic clock.
     pub(super) last_sent: Duration,
+}
+
+impl Link {
+    /// The message to send now.
+    pub(super) fn message(&self) -> Message {
+        if self.fallen_back.load(Ordering::Relaxed) { Message::V1 } else { self.message }
+    }
 }
 
 impl std::fmt::Debug for Link {

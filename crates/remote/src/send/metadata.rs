@@ -1,13 +1,19 @@
-//! Sending what metric families say about themselves, once per interval.
+//! What metric families say about themselves: in 1.0 requests of their own, once per interval; in 2.0 with
+//! the series, from a table that is read anew as often.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use nave_model::metadata::Metadata;
+use nave_wire::remote_write::Message;
 use nave_wire::write_v1::Encoder;
 
-use super::deliver::{Fate, What};
+use super::deliver::{Attempt, What};
 use super::link::Link;
+
+/// As long as nothing is known, the table of 2.0 is read this often.
+const FIRST_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Who knows the metadata, such as the scraper.
 pub trait MetadataSource: Send + Sync {
@@ -18,10 +24,16 @@ pub trait MetadataSource: Send + Sync {
 /// Runs until the soft stop.
 pub(super) async fn run(link: Arc<Link>, source: Arc<dyn MetadataSource>) {
     let mut encoder = Encoder::new();
+    let interval = Duration::from(link.metadata.send_interval);
     loop {
+        let first = link.message() == Message::V2 && link.families.read().is_empty();
         tokio::select! {
-            () = link.clock.sleep(link.metadata.send_interval.into()) => {}
+            () = link.clock.sleep(if first { interval.min(FIRST_INTERVAL) } else { interval }) => {}
             () = link.soft_stop.cancelled() => return,
+        }
+        if link.message() == Message::V2 {
+            *link.families.write() = source.metadata().into_iter().collect();
+            continue;
         }
         for entries in source.metadata().chunks(link.metadata.max_samples_per_send) {
             for (family, metadata) in entries {
@@ -39,21 +51,31 @@ pub(super) async fn run(link: Arc<Link>, source: Arc<dyn MetadataSource>) {
 async fn deliver(link: &Link, body: &Bytes, count: usize) {
     let mut backoff = link.backoff();
     let mut attempt = 0;
-    let fate = loop {
-        if attempt > 0 {
-            link.metrics.metadata_retried.add(count as f64);
+    loop {
+        match link.attempt(Message::V1, body, attempt, count, What::Metadata, &mut backoff).await {
+            Attempt::Again => {
+                attempt += 1;
+                link.metrics.metadata_retried.add(count as f64);
+            }
+            Attempt::Delivered => {
+                link.metrics.metadata.add(count as f64);
+                link.metrics.metadata_bytes.add(body.len() as f64);
+                return;
+            }
+            Attempt::Refused { cause, .. } => {
+                let (remote_name, url) = (&link.name, &link.url);
+                tracing::error!(
+                    remote_name,
+                    url,
+                    count,
+                    kind = "metadata",
+                    err = cause,
+                    "remote_write: non-recoverable error, dropped the batch"
+                );
+                link.metrics.metadata_failed.add(count as f64);
+                return;
+            }
+            Attempt::Abandoned => return,
         }
-        match link.attempt(body, attempt, count, What::Metadata, &mut backoff).await {
-            Some(fate) => break fate,
-            None => attempt += 1,
-        }
-    };
-    match fate {
-        Fate::Delivered => {
-            link.metrics.metadata.add(count as f64);
-            link.metrics.metadata_bytes.add(body.len() as f64);
-        }
-        Fate::Refused => link.metrics.metadata_failed.add(count as f64),
-        Fate::Abandoned => {}
     }
 }

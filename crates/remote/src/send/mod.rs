@@ -12,6 +12,7 @@
 
 mod deliver;
 mod desired;
+mod encode;
 mod lane;
 mod link;
 mod metadata;
@@ -28,13 +29,13 @@ mod http_tests;
 mod tests;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, AtomicUsize};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize};
 use std::time::Duration;
 
 use nave_base::Shutdown;
 use nave_base::clock::SharedClock;
 use nave_wal::Position;
-use parking_lot::Mutex;
+use parking_lot::{Mutex, RwLock};
 use tokio::task::JoinHandle;
 
 use self::lane::Lanes;
@@ -175,6 +176,11 @@ fn link(
         url,
         queue,
         metadata: config.metadata_config,
+        message: config.protobuf_message.message(),
+        fallen_back: AtomicBool::new(false),
+        send_exemplars: config.send_exemplars,
+        send_native_histograms: config.send_native_histograms,
+        families: RwLock::default(),
         source,
         transport,
         clock,

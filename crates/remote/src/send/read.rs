@@ -4,12 +4,14 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
+use nave_model::time::Timestamp;
 use nave_wal::Position;
+use nave_wire::remote_write::Message;
 
-use super::lane::Sample;
+use super::lane::{Sample, Value, counts};
 use super::link::Link;
 use super::series::{Found, SeriesCache};
-use crate::metric::Drop;
+use crate::metric::{Counts, Drop};
 use crate::{Error, Piece, Step, Tail};
 
 /// A burst ends when it has so many samples or records.
@@ -29,8 +31,8 @@ struct Burst {
     samples: VecDeque<Sample>,
     series_records: usize,
     sample_records: usize,
-    dropped: usize,
-    unknown: usize,
+    dropped: Counts,
+    unknown: Counts,
     damaged: Vec<String>,
     newest_ms: Option<i64>,
     failed: Option<Error>,
@@ -42,12 +44,23 @@ struct Follower {
     cache: SeriesCache,
     piece: Piece,
     at: Position,
+    /// What is wanted besides floats.
+    histograms: bool,
+    exemplars: bool,
 }
 
 /// Reads until the soft stop, then closes the lanes.
 pub(super) async fn run(link: Arc<Link>, cache: SeriesCache) {
     let at = link.progress.position();
-    let mut follower = Some(Follower { tail: link.source.tail(at), cache, piece: Piece::default(), at });
+    let mut follower = Some(Follower {
+        tail: link.source.tail(at),
+        cache,
+        piece: Piece::default(),
+        at,
+        // 2.0 always carries them, as upstream has it.
+        histograms: link.send_native_histograms || link.message == Message::V2,
+        exemplars: link.send_exemplars,
+    });
     let mut end = link.source.durable_end();
     let mut caught_up = false;
     while let Some(mut reading) = follower.take() {
@@ -115,14 +128,27 @@ impl Follower {
             self.cache.name(*id, labels);
         }
         let before = burst.samples.len();
-        for &(id, timestamp, value) in &self.piece.samples {
-            burst.newest_ms = burst.newest_ms.max(Some(timestamp.0));
+        burst.newest_ms = burst.newest_ms.max(self.piece.times().map(|time| time.0).max());
+        let starts = self.piece.starts.iter().copied().chain(std::iter::repeat(Timestamp(0)));
+        let floats = self.piece.samples.iter().zip(starts).map(|(&(id, timestamp, value), start)| {
+            let started = || Value::Started(Box::new((value, start)));
+            (id, timestamp, if start.0 == 0 { Value::Float(value) } else { started() })
+        });
+        let histograms = self.piece.histograms.drain(..).filter(|_| self.histograms);
+        let histograms = histograms.map(|(id, one)| (id, one.timestamp, Value::Histogram(Arc::new(one))));
+        // Without a time of its own an exemplar is as old as its scrape; age limits leave it alone.
+        let exemplars = self.piece.exemplars.drain(..).filter(|_| self.exemplars);
+        let exemplars = exemplars.map(|(id, one)| {
+            (id, one.timestamp.unwrap_or(Timestamp(i64::MAX)), Value::Exemplar(Arc::new(one)))
+        });
+        for (id, timestamp, value) in floats.chain(histograms).chain(exemplars) {
+            let kind = value.kind() as usize;
             match self.cache.find(id) {
                 Found::Send(target) => {
                     burst.samples.push_back(Sample { target: target.clone(), record, timestamp, value });
                 }
-                Found::Dropped => burst.dropped += 1,
-                Found::Unknown => burst.unknown += 1,
+                Found::Dropped => burst.dropped[kind] += 1,
+                Found::Unknown => burst.unknown[kind] += 1,
             }
         }
         burst.records.push((self.piece.next, burst.samples.len() - before));
@@ -137,10 +163,10 @@ fn report(link: &Link, burst: &Burst, caught_up: bool) -> bool {
     if !caught_up {
         metrics.watcher.pre_tailing.add(burst.samples.len() as f64);
     }
-    if burst.dropped > 0 {
+    if burst.dropped != [0; 3] {
         metrics.dropped(Drop::Relabelled, burst.dropped);
     }
-    if burst.unknown > 0 {
+    if burst.unknown != [0; 3] {
         metrics.dropped(Drop::UnknownSeries, burst.unknown);
     }
     for what in &burst.damaged {
@@ -164,13 +190,13 @@ async fn hand_over(link: &Link, mut burst: Burst) -> bool {
     for (next, samples) in burst.records {
         link.progress.begin(next, samples);
     }
-    link.metrics.pending(burst.samples.len() as f64);
+    link.metrics.pending(counts(&burst.samples), 1.0);
     while !link.lanes.push(&mut burst.samples) || link.progress.open() > OPEN_RECORDS_MAX {
         link.metrics.enqueue_retries.inc();
         tokio::select! {
             () = link.lanes.wait_for_room() => {}
             () = link.soft_stop.cancelled() => {
-                link.metrics.pending(-(burst.samples.len() as f64));
+                link.metrics.pending(counts(&burst.samples), -1.0);
                 return false;
             }
         }

@@ -5,11 +5,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use nave_model::time::Timestamp;
-use nave_wire::write_v1::Encoder;
 use tokio::task::JoinSet;
 
 use super::deliver::Fate;
 use super::desired::{INTERVAL, Scaler};
+use super::encode::Bodies;
 use super::link::Link;
 
 /// Runs the workers until the lanes are closed and empty, or the hard stop.
@@ -76,7 +76,7 @@ fn resize(link: &Arc<Link>, workers: &mut JoinSet<()>, shards: usize) {
 }
 
 async fn work(link: Arc<Link>) {
-    let mut encoder = Encoder::new();
+    let mut bodies = Bodies::default();
     // One too many takes itself off the count and ends; `left` remembers that it did.
     let left = AtomicBool::new(false);
     let surplus = || {
@@ -91,12 +91,10 @@ async fn work(link: Arc<Link>) {
             () = link.hard_stop.cancelled() => None,
         };
         let Some(mut claim) = claim else { break };
-        let mut samples = std::mem::take(&mut claim.samples);
-        if link.deliver(&mut samples, &mut encoder).await == Fate::Abandoned {
+        let samples = std::mem::take(&mut claim.samples);
+        if link.deliver(samples, &mut bodies).await == Fate::Abandoned {
             break;
         }
-        link.metrics.pending(-(samples.len() as f64));
-        link.progress.done(samples.iter().map(|sample| sample.record));
         link.lanes.release(&claim);
     }
     if !left.load(Ordering::Relaxed) {

@@ -9,16 +9,19 @@ use nave_base::clock::{FakeClock, SystemClock};
 use nave_base::disk::{Disk as _, LocalDisk, MemoryDisk, SharedDisk};
 use nave_base::metric::{Format, Registry};
 use nave_base::random::Random;
-use nave_model::append::{Append as _, BatchBuilder, Principal, SeriesRef};
+use nave_model::append::{Append as _, Batch, BatchBuilder, Principal, SeriesRef};
 use nave_model::duration::PromDuration;
 use nave_model::label::Labels;
 use nave_model::metadata::{Metadata, MetricType};
 use nave_model::time::Timestamp;
-use nave_wire::write_v1;
+use nave_wire::remote_write::Message;
+use nave_wire::{write_v1, write_v2};
 
-use super::transport::Answer;
+use super::transport::{Answer, Refusal};
 use super::*;
 use crate::{Queue, QueueOptions};
+
+mod versions;
 
 const START_MS: i64 = 1_700_000_000_000;
 
@@ -39,6 +42,14 @@ struct Endpoint {
     seen: Mutex<HashSet<Seen>>,
     metadata: Mutex<Vec<String>>,
     attempts_ms: Mutex<Vec<i64>>,
+    /// As a stock Prometheus: a request with one of these values is refused whole.
+    refused_values: HashSet<u64>,
+    /// Knows 1.0 only.
+    old: bool,
+    /// The messages that were delivered.
+    messages: Mutex<Vec<Message>>,
+    /// Everything that was delivered.
+    batches: Mutex<Vec<Batch>>,
 }
 
 /// A number under `bound`.
@@ -53,10 +64,14 @@ struct Wire {
 }
 
 impl Transport for Wire {
-    fn post(&self, body: Bytes, _attempt: u32) -> BoxFuture<'_, Answer> {
+    fn post(&self, message: Message, body: Bytes, _attempt: u32) -> BoxFuture<'_, Answer> {
         Box::pin(async move {
             let plain = write_v1::decompress(&body, 1 << 20).unwrap();
-            let batch = write_v1::decode(plain, Arc::new(Principal::anonymous("test"))).unwrap();
+            let principal = Arc::new(Principal::anonymous("test"));
+            let batch = match message {
+                Message::V1 => write_v1::decode(plain, principal).unwrap(),
+                Message::V2 => write_v2::Request::open(plain, 1 << 20).unwrap().decode(principal).unwrap(),
+            };
             let mut samples = Vec::new();
             for series in &batch.series {
                 let labels = (batch.label_format.decode)(batch.label_bytes(series)).unwrap().to_string();
@@ -64,6 +79,12 @@ impl Transport for Wire {
             }
             let endpoint = &self.endpoint;
             endpoint.attempts_ms.lock().push(self.clock.now_ms() - START_MS);
+            if endpoint.old && message == Message::V2 {
+                return Answer::Refused { cause: "415".to_owned(), refusal: Refusal::Message };
+            }
+            if samples.iter().any(|(_, _, bits)| endpoint.refused_values.contains(bits)) {
+                return Answer::Refused { cause: "out of order".to_owned(), refusal: Refusal::Divisible };
+            }
             let dice = endpoint.random.as_ref().map(|random| below(random, 100));
             let scripted = endpoint.script.lock().pop_front();
             let answer = match (scripted, dice) {
@@ -77,6 +98,8 @@ impl Transport for Wire {
                 _ => Answer::Delivered,
             };
             if answer == Answer::Delivered {
+                endpoint.messages.lock().push(message);
+                endpoint.batches.lock().push(batch.clone());
                 endpoint.metadata.lock().extend(batch.metadata.iter().map(|(family, _)| family.to_string()));
                 endpoint.seen.lock().extend(samples.iter().cloned());
                 let mut delivered = endpoint.delivered.lock();
@@ -119,8 +142,12 @@ impl Bench {
     }
 
     fn in_memory() -> Self {
+        Self::with(Endpoint::default())
+    }
+
+    fn with(endpoint: Endpoint) -> Self {
         let options = QueueOptions::new("/queue", 1 << 30);
-        let endpoint = Arc::new(Endpoint::default());
+        let endpoint = Arc::new(endpoint);
         Self::new(Arc::new(MemoryDisk::default()), options, FakeClock::at(START_MS), endpoint)
     }
 
@@ -220,7 +247,11 @@ async fn failures_that_pass_are_retried_with_growing_waits_and_delivered_once() 
 #[tokio::test]
 async fn refused_batches_are_dropped_and_counted() {
     let bench = Bench::in_memory();
-    bench.endpoint.script.lock().extend([Answer::Refused { cause: "400".to_owned() }, too_many(1)]);
+    bench
+        .endpoint
+        .script
+        .lock()
+        .extend([Answer::Refused { cause: "404".to_owned(), refusal: Refusal::Final }, too_many(1)]);
     let sender = bench.sender(None);
     bench.append(&[(1, 1)]).await;
     let failed = || bench.value("prometheus_remote_storage_samples_failed_total{remote_name=\"hub\"");
@@ -230,6 +261,41 @@ async fn refused_batches_are_dropped_and_counted() {
     bench.append(&[(1, 3)]).await;
     bench.until("delivery of the next", || bench.delivered() == 1).await;
     assert_eq!(sender.position(), *bench.queue.durable_end().borrow());
+}
+
+#[tokio::test]
+async fn a_refused_batch_is_halved_until_only_what_is_refused_is_dropped() {
+    let refused = [17.0f64, 18.0, 301.0].map(f64::to_bits).into();
+    let bench = Bench::with(Endpoint { refused_values: refused, ..Endpoint::default() });
+    bench.endpoint.script.lock().push_back(later("503"));
+    let sender = bench.sender(None);
+    let samples: Vec<(u64, u64)> = (0..1000).map(|n| (n % 50, n)).collect();
+    bench.append(&samples).await;
+    bench.until("delivery", || bench.delivered() == 997).await;
+    let end = *bench.queue.durable_end().borrow();
+    bench.until("the position", || sender.position() == end).await;
+    let metric = |name: &str| bench.value(&format!("prometheus_remote_storage_{name}{{remote_name=\"hub\""));
+    assert_eq!((metric("samples_failed_total"), metric("samples_total")), (3.0, 1000.0));
+    assert_eq!(metric("samples_pending"), 0.0);
+    assert!(bench.endpoint.attempts_ms.lock().len() < 80, "halving, not one by one");
+    // Order per series is kept.
+    let mut last = HashMap::new();
+    for (series, at, _) in bench.endpoint.delivered.lock().concat() {
+        assert!(last.insert(series, at).is_none_or(|before| before < at));
+    }
+}
+
+#[tokio::test]
+async fn an_endpoint_that_refuses_everything_ends_the_halving() {
+    let refused: HashSet<u64> = (0..2000).map(|n| f64::from(n).to_bits()).collect();
+    let bench = Bench::with(Endpoint { refused_values: refused, ..Endpoint::default() });
+    let sender = bench.sender(None);
+    let samples: Vec<(u64, u64)> = (0..2000).map(|n| (n, n)).collect();
+    bench.append(&samples).await;
+    let end = *bench.queue.durable_end().borrow();
+    bench.until("the position", || sender.position() == end).await;
+    assert_eq!(bench.value("prometheus_remote_storage_samples_failed_total{remote_name=\"hub\""), 2000.0);
+    assert!(bench.endpoint.attempts_ms.lock().len() <= 513);
 }
 
 #[tokio::test]
@@ -315,7 +381,7 @@ async fn metadata_is_sent_once_per_interval_in_portions() {
 async fn shards_grow_when_the_endpoint_is_slow() {
     struct Slow(SharedClock, Arc<Mutex<(usize, usize)>>);
     impl Transport for Slow {
-        fn post(&self, _: Bytes, _: u32) -> BoxFuture<'_, Answer> {
+        fn post(&self, _: Message, _: Bytes, _: u32) -> BoxFuture<'_, Answer> {
             Box::pin(async move {
                 {
                     let mut running = self.1.lock();
