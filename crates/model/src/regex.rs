@@ -3,7 +3,8 @@
 //! Users write patterns for Go's engine; `translate` turns them into patterns of the `regex` crate,
 //! which shares RE2's promise of linear time. Patterns that are a list of texts (`a|b|c`, the usual
 //! thing dashboards send) are matched by a set and are only compiled when captures are asked for. Others are
-//! compiled when they are first used; only large ones are compiled at once, to see whether they are too large.
+//! looked into and compiled when they are first used; only large ones are compiled at once, to see whether they
+//! are too large. What is wrong with a pattern is always said at once.
 
 mod expand;
 mod literal;
@@ -41,9 +42,15 @@ struct Inner {
     source: String,
     translated: String,
     names: Vec<String>,
+    /// Filled at once unless the pattern is plainly valid and small.
+    known: OnceLock<Known>,
+    compiled: OnceLock<regex::Regex>,
+}
+
+/// What is known of a pattern without running it.
+struct Known {
     prefix: String,
     strategy: Strategy,
-    compiled: OnceLock<regex::Regex>,
 }
 
 /// The cheapest way to say whether a text matches.
@@ -76,25 +83,35 @@ impl Regex {
         }
         let translate::Translated { pattern: translated, names } =
             translate::translate(pattern).map_err(|why| refused(why.message, &why.fragment))?;
+        let (known, compiled) = (OnceLock::new(), OnceLock::new());
         if let Some(strategy) = Strategy::plain(&translated) {
-            let (source, prefix, compiled) = (pattern.to_owned(), common_prefix(&strategy), OnceLock::new());
-            return Ok(Self(Arc::new(Inner { source, translated, names, prefix, strategy, compiled })));
-        }
-        let hir = regex_syntax::ParserBuilder::new()
-            .dot_matches_new_line(true)
-            .build()
-            .parse(&translated)
-            .map_err(|error| refused(kind(&error).as_str(), pattern))?;
-        let prefix = literal::prefix(&hir);
-        let strategy = Strategy::of(&translated, &hir, &prefix);
-        let compiled = OnceLock::new();
-        if matches!(strategy, Strategy::Compiled) && weight::exceeds(&hir, WEIGHT_UNCOMPILED_MAX) {
-            let regex = compile(&translated).map_err(|_| refused("expression too large", pattern))?;
-            // Nobody else has seen the cell yet.
-            let _ = compiled.set(regex);
+            let prefix = common_prefix(&strategy);
+            // Nobody else has seen the cells yet.
+            let _ = known.set(Known { prefix, strategy });
+        } else if !is_small(pattern) {
+            let hir = parse(&translated).map_err(|message| refused(&message, pattern))?;
+            let prefix = literal::prefix(&hir);
+            let strategy = Strategy::of(&translated, &hir, &prefix);
+            if matches!(strategy, Strategy::Compiled) && weight::exceeds(&hir, WEIGHT_UNCOMPILED_MAX) {
+                let regex = compile(&translated).map_err(|_| refused("expression too large", pattern))?;
+                let _ = compiled.set(regex);
+            }
+            let _ = known.set(Known { prefix, strategy });
         }
         let source = pattern.to_owned();
-        Ok(Self(Arc::new(Inner { source, translated, names, prefix, strategy, compiled })))
+        Ok(Self(Arc::new(Inner { source, translated, names, known, compiled })))
+    }
+
+    fn known(&self) -> &Known {
+        self.0.known.get_or_init(|| match parse(&self.0.translated) {
+            Ok(hir) => {
+                let prefix = literal::prefix(&hir);
+                let strategy = Strategy::of(&self.0.translated, &hir, &prefix);
+                Known { prefix, strategy }
+            }
+            // Cannot be for a small pattern that was translated; it would match nothing.
+            Err(_) => Known { prefix: String::new(), strategy: Strategy::Compiled },
+        })
     }
 
     /// The pattern as written.
@@ -106,14 +123,15 @@ impl Regex {
     /// Whether all of `text` matches.
     #[must_use]
     pub fn is_match(&self, text: &str) -> bool {
-        match &self.0.strategy {
+        match &self.known().strategy {
             Strategy::Everything => true,
             Strategy::NotEmpty => !text.is_empty(),
             Strategy::Set { list, lookup } if lookup.is_empty() => list.iter().any(|known| known == text),
             Strategy::Set { lookup, .. } => lookup.contains(text),
-            Strategy::Prefix => text.starts_with(&self.0.prefix),
+            Strategy::Prefix => text.starts_with(&self.known().prefix),
             Strategy::Compiled => {
-                text.starts_with(&self.0.prefix) && self.compiled().is_some_and(|regex| regex.is_match(text))
+                text.starts_with(&self.known().prefix)
+                    && self.compiled().is_some_and(|regex| regex.is_match(text))
             }
         }
     }
@@ -121,7 +139,7 @@ impl Regex {
     /// Every text that matches, where they are a finite set of reasonable size: `a|b|c`, `x[12]`.
     #[must_use]
     pub fn literal_alternatives(&self) -> Option<&[String]> {
-        match &self.0.strategy {
+        match &self.known().strategy {
             Strategy::Set { list, .. } => Some(list),
             _ => None,
         }
@@ -130,20 +148,20 @@ impl Regex {
     /// Text that every match begins with; may be empty.
     #[must_use]
     pub fn prefix(&self) -> &str {
-        &self.0.prefix
+        &self.known().prefix
     }
 
     /// Whether every text matches.
     #[must_use]
     pub fn matches_everything(&self) -> bool {
-        matches!(self.0.strategy, Strategy::Everything)
+        matches!(self.known().strategy, Strategy::Everything)
     }
 
     /// The groups of `text`, when all of it matches.
     #[must_use]
     pub fn captures<'t>(&self, text: &'t str) -> Option<Captures<'t>> {
         // What is not compiled anyway is quicker to refuse than to run.
-        if !matches!(self.0.strategy, Strategy::Compiled) && !self.is_match(text) {
+        if !matches!(self.known().strategy, Strategy::Compiled) && !self.is_match(text) {
             return None;
         }
         let found = self.compiled()?.captures(text)?;
@@ -165,6 +183,20 @@ impl Regex {
         let regex = compile(&self.0.translated).ok()?;
         Some(self.0.compiled.get_or_init(|| regex))
     }
+}
+
+/// The parsed pattern, or what is wrong with it.
+fn parse(translated: &str) -> Result<regex_syntax::hir::Hir, String> {
+    let mut parser = regex_syntax::ParserBuilder::new().dot_matches_new_line(true).build();
+    parser.parse(translated).map_err(|error| kind(&error))
+}
+
+/// Whether a pattern that translates is surely valid and light: short, and without classes, escapes, flags and
+/// counts. Most patterns of dashboards are.
+fn is_small(pattern: &str) -> bool {
+    const SMALL_MAX: usize = 256;
+    let simple = |byte: u8| byte.is_ascii_alphanumeric() || b"_:/-| .*+$^".contains(&byte);
+    pattern.len() <= SMALL_MAX && pattern.bytes().all(simple)
 }
 
 /// Text that all alternatives of a set begin with.
@@ -320,6 +352,9 @@ mod tests {
         check("x(a|b)?", "x", true);
         check(r"\s", "\u{b}", false);
         check("[[:word:]]+", "a_1", true);
+        check("$x", "x", false);
+        check("^$*a.+", "ab", true);
+        check(".*a|b", "xa", true);
     }
 
     #[test]
