@@ -205,6 +205,150 @@ async fn the_agent_pushes_to_a_real_victoria_metrics() {
     assert_eq!(numbers(content(&rows)), numbers(want));
 }
 
+const SECOND_ONLY: &str =
+    "--web.remote-write-receiver.accepted-protobuf-messages=io.prometheus.write.v2.Request";
+
+/// As [`Target::job_and_write`], in remote write 2.0.
+fn second_version(target: &Target, url: &str) -> String {
+    let config = target.job_and_write(url);
+    config.replace(
+        "    queue_config:",
+        "    protobuf_message: io.prometheus.write.v2.Request\n    queue_config:",
+    )
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_real_prometheus_pushes_the_second_version_to_the_hub() {
+    let Some(program) = peer("prometheus") else { return };
+    let target = Target::start().await;
+    // 1.0 would be refused here: what arrives came as 2.0.
+    let hub = Server::hub("global: {}\n", &[SECOND_ONLY]).await;
+    // Not as an agent, which keeps no metadata with its series.
+    let _sender = Server::start(
+        program,
+        &[
+            "--config.file=prometheus.yml",
+            "--storage.tsdb.path=data",
+            "--web.listen-address=127.0.0.1:{port}",
+            "--enable-feature=metadata-wal-records",
+        ],
+        &[("prometheus.yml", &second_version(&target, &hub.url("/api/v1/write")))],
+        "/-/ready",
+    )
+    .await;
+    assert_eq!(Some(page_at(&hub).await), truth(&target).await);
+    let metadata = hub
+        .until("metadata", || async {
+            let answer = hub.api("/api/v1/metadata", &[("metric", "latency_seconds")]).await;
+            let first = answer["data"]["latency_seconds"][0].clone();
+            first.is_object().then_some(first)
+        })
+        .await;
+    assert_eq!(metadata["type"].as_str(), Some("histogram"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_agent_pushes_the_second_version_to_a_real_prometheus() {
+    let Some(program) = peer("prometheus") else { return };
+    let target = Target::start().await;
+    let prometheus = Server::start(
+        program,
+        &[
+            "--config.file=prometheus.yml",
+            "--storage.tsdb.path=data",
+            "--web.listen-address=127.0.0.1:{port}",
+            "--web.enable-remote-write-receiver",
+            SECOND_ONLY,
+        ],
+        &[("prometheus.yml", "global: {}\n")],
+        "/-/ready",
+    )
+    .await;
+    let agent = Server::agent(&second_version(&target, &prometheus.url("/api/v1/write")), &[]).await;
+    assert_eq!(Some(page_at(&prometheus).await), truth(&target).await);
+    assert_eq!(counter(&agent, "prometheus_remote_storage_samples_failed_total{").await, 0.0);
+}
+
+/// The agent's setting asks for 2.0, the receiver knows 1.0 only.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_agent_falls_back_to_the_first_version() {
+    let Some(program) = peer("prometheus") else { return };
+    let target = Target::start().await;
+    let prometheus = Server::start(
+        program,
+        &[
+            "--config.file=prometheus.yml",
+            "--storage.tsdb.path=data",
+            "--web.listen-address=127.0.0.1:{port}",
+            "--web.enable-remote-write-receiver",
+            "--web.remote-write-receiver.accepted-protobuf-messages=prometheus.WriteRequest",
+        ],
+        &[("prometheus.yml", "global: {}\n")],
+        "/-/ready",
+    )
+    .await;
+    let agent = Server::agent(&second_version(&target, &prometheus.url("/api/v1/write")), &[]).await;
+    assert_eq!(Some(page_at(&prometheus).await), truth(&target).await);
+    assert_eq!(counter(&agent, "prometheus_remote_storage_samples_failed_total{").await, 0.0);
+}
+
+/// The sum of a program's own samples whose line starts so.
+async fn counter(server: &Server, start: &str) -> f64 {
+    let (_, page) = server.get("/metrics").await;
+    let lines = page.lines().filter(|line| line.starts_with(start));
+    lines.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum()
+}
+
+/// A page whose second series goes back in time from scrape to scrape, which a real Prometheus refuses
+/// together with everything else in the request.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_real_prometheus_that_refuses_one_sample_gets_the_others() {
+    let Some(program) = peer("prometheus") else { return };
+    let scrapes = std::sync::Arc::new(std::sync::atomic::AtomicI64::new(0));
+    let page = {
+        let scrapes = scrapes.clone();
+        move || async move {
+            let count = scrapes.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+            let back_ms = nave_base::clock::SystemClock::shared().now_ms() - count * 60_000;
+            format!("good_total {count}\nbackwards 1 {back_ms}\n")
+        }
+    };
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let app = axum::Router::new().route("/metrics", axum::routing::get(page));
+    let target =
+        Target { port, task: tokio::spawn(async move { axum::serve(listener, app).await.unwrap() }) };
+    let prometheus = Server::start(
+        program,
+        &[
+            "--config.file=prometheus.yml",
+            "--storage.tsdb.path=data",
+            "--web.listen-address=127.0.0.1:{port}",
+            "--web.enable-remote-write-receiver",
+        ],
+        &[("prometheus.yml", "global: {}\n")],
+        "/-/ready",
+    )
+    .await;
+    let agent = Server::agent(&target.job_and_write(&prometheus.url("/api/v1/write")), &[]).await;
+    agent
+        .until("three refused samples", || async {
+            let failed = counter(&agent, "prometheus_remote_storage_samples_failed_total{").await;
+            (failed >= 3.0).then_some(())
+        })
+        .await;
+    let seen = scrapes.load(std::sync::atomic::Ordering::SeqCst) as f64 - 1.0;
+    prometheus
+        .until("the good series", || async {
+            let newest = prometheus.number("good_total").await?;
+            (newest >= seen).then_some(())
+        })
+        .await;
+    let missing =
+        "max_over_time(good_total[5m]) - min_over_time(good_total[5m]) + 1 - count_over_time(good_total[5m])";
+    assert_eq!(prometheus.number(missing).await, Some(0.0), "every scrape of the good series is there");
+}
+
 /// The same real node_exporter, scraped by our agent and by a real Prometheus agent, gives the same
 /// series at the hub, and the same values where the host does not change them.
 #[tokio::test(flavor = "multi_thread")]
