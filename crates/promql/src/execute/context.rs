@@ -113,6 +113,11 @@ impl Context {
         self.0.use_starts
     }
 
+    /// Whether metric names are dropped at the end of the query.
+    pub(crate) fn delays_names(&self) -> bool {
+        self.0.delayed_names
+    }
+
     /// Counts per node.
     pub(crate) fn meter(&self) -> Option<&Meter> {
         self.0.meter.as_ref()

@@ -35,6 +35,8 @@ pub(super) fn operator(call: &RangeCall, steps: Steps, context: &Context) -> Res
         range_ms,
         reach,
         params,
+        // With delayed removal dropping costs nothing, and whether it was asked for counts.
+        keeps_name: call.name_unseen && !context.delays_names(),
     };
     Ok(match &call.input {
         RangeInput::Source(source) => Box::new(Scan::new(source, steps, context, Arc::new(windows))),
@@ -56,6 +58,8 @@ pub(super) struct Windows {
     reach: Option<Reach>,
     /// Per scalar argument its values at all steps.
     params: Vec<Vec<f64>>,
+    /// Nobody looks at the metric name.
+    keeps_name: bool,
 }
 
 impl Windows {
@@ -142,6 +146,6 @@ impl Evaluate for Windows {
     }
 
     fn drops_name(&self) -> bool {
-        !matches!(self.function, FunctionId::LastOverTime | FunctionId::FirstOverTime)
+        !self.keeps_name && !matches!(self.function, FunctionId::LastOverTime | FunctionId::FirstOverTime)
     }
 }

@@ -277,7 +277,8 @@ impl PlanBuilder {
             return Err(QueryError::Internal(format!("{}() without a range vector", call.function.name)));
         };
         let param_pos = param_pos.unwrap_or(input_pos);
-        let call = RangeCall { function, name: call.function.name, input, input_pos, param_pos, params };
+        let (name, name_unseen) = (call.function.name, false);
+        let call = RangeCall { function, name, input, input_pos, param_pos, params, name_unseen };
         Ok(Node { pos, ty: ValueType::Vector, kind: Kind::Range(Box::new(call)) })
     }
 

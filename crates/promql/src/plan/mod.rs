@@ -149,6 +149,8 @@ pub(crate) struct RangeCall {
     pub(crate) param_pos: Position,
     /// The scalar arguments, in order.
     pub(crate) params: Vec<Node>,
+    /// The metric name need not be dropped: what reads this looks at other labels only.
+    pub(crate) name_unseen: bool,
 }
 
 /// An aggregation.

@@ -1,13 +1,15 @@
 //! Rewrite: selectors below an aggregation ask only for the labels it looks at.
 //!
 //! It reaches through operators that treat all series alike. It stops at everything that reads or
-//! compares label sets. The metric name always stays: annotations show it.
+//! compares label sets. The metric name always stays: annotations show it. A range function right below such an
+//! aggregation need not drop it, which would build a new label set per series.
 
 use nave_model::label::METRIC_NAME;
 use nave_model::select::Projection;
 
 use super::{Kind, Node, RangeInput};
 use crate::ast::{AggregateOp, ValueType};
+use crate::execute::is_metadata;
 use crate::function::FunctionId;
 
 /// Sets the projection of all selectors below `node`.
@@ -32,6 +34,9 @@ fn visit(node: &mut Node, wanted: &Projection) {
                 _ => only(&aggregate.grouping),
             };
             visit(&mut aggregate.input, &inner);
+            if let (Projection::Only(_), Kind::Range(call)) = (&inner, &mut aggregate.input.kind) {
+                call.name_unseen = !aggregate.grouping.iter().any(|name| is_metadata(name));
+            }
             if let Some(param) = &mut aggregate.param {
                 visit(param, &Projection::All);
             }
