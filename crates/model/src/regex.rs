@@ -195,8 +195,8 @@ fn parse(translated: &str) -> Result<regex_syntax::hir::Hir, String> {
 /// counts. Most patterns of dashboards are.
 fn is_small(pattern: &str) -> bool {
     const SMALL_MAX: usize = 256;
-    let simple = |byte: u8| byte.is_ascii_alphanumeric() || b"_:/-| .*+$^".contains(&byte);
-    pattern.len() <= SMALL_MAX && pattern.bytes().all(simple)
+    let simple = |byte: u8| byte.is_ascii_alphanumeric() || b"_:/-| .*+?$^()".contains(&byte);
+    pattern.len() <= SMALL_MAX && pattern.bytes().all(simple) && !pattern.contains("(?")
 }
 
 /// Text that all alternatives of a set begin with.
@@ -355,6 +355,24 @@ mod tests {
         check("$x", "x", false);
         check("^$*a.+", "ab", true);
         check(".*a|b", "xa", true);
+        check("(/dev/)?(nvme.+|sd.+|dm-.+)", "/dev/sda", true);
+    }
+
+    /// Nothing is left to refuse in a small pattern that was translated: all of up to four characters.
+    #[test]
+    fn small_patterns_that_are_taken_are_valid() {
+        let mut patterns = vec![String::new()];
+        for _ in 0..4 {
+            let longer =
+                patterns.iter().flat_map(|start| "a.*+?()|$^".chars().map(move |c| format!("{start}{c}")));
+            patterns = longer.chain([String::new()]).collect();
+            for pattern in patterns.iter().filter(|pattern| is_small(pattern)) {
+                if let Ok(regex) = Regex::anchored(pattern) {
+                    assert!(parse(&regex.0.translated).is_ok(), "{pattern}");
+                }
+            }
+        }
+        assert_eq!(patterns.len(), 11_111);
     }
 
     #[test]
