@@ -399,9 +399,10 @@ impl Server {
             None => Mode::Hub,
         };
         let (foreign, prefixes): (_, &[&str]) = match mode {
-            Mode::Agent => {
-                ("agent", &["--storage.tsdb.", "--query.", "--web.enable-remote-write-receiver", "--clusters."])
-            }
+            Mode::Agent => (
+                "agent",
+                &["--storage.tsdb.", "--query.", "--web.enable-remote-write-receiver", "--clusters."],
+            ),
             Mode::Hub => ("server", &["--storage.agent.", "--hub."]),
         };
         let wrong: Vec<_> =
