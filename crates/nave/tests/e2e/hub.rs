@@ -103,6 +103,42 @@ async fn a_lone_hub_scrapes_itself_and_answers() {
         (targets["data"]["activeTargets"][0]["health"] == "up").then_some(())
     })
     .await;
+    for name in
+        ["prometheus_tsdb_head_series", "prometheus_http_requests_total", "process_resident_memory_bytes"]
+    {
+        hub.until(name, || async { (!hub.query(name).await.is_empty()).then_some(()) }).await;
+    }
+    let names = hub.api("/api/v1/label/__name__/values", &[]).await;
+    assert!(names["data"].as_array().unwrap().iter().any(|name| name == "up"));
+    let status = hub.api("/api/v1/status/tsdb", &[]).await;
+    assert!(status["data"]["headStats"]["numSeries"].as_u64().unwrap() > 50, "{status}");
+    let build = hub.api("/api/v1/status/buildinfo", &[]).await;
+    assert!(build["data"]["version"].is_string());
+    let config = hub.api("/api/v1/status/config", &[]).await;
+    assert!(config["data"]["yaml"].as_str().unwrap().contains("job_name: hub"), "{config}");
+    let flags = hub.api("/api/v1/status/flags", &[]).await;
+    assert_eq!(flags["data"]["web.enable-remote-write-receiver"], "true");
+    assert_eq!(hub.get("/-/healthy").await.0, 200);
+    assert_eq!(hub.get("/query").await.0, 200);
+    assert!(hub.log().contains("listening"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_agent_refuses_queries_and_keeps_no_store() {
+    let config =
+        format!("{SELF_SCRAPE}remote_write:\n  - url: http://127.0.0.1:{}/api/v1/write\n", free_port());
+    let agent = Server::agent(&config, &["--exporter.node"]).await;
+    let (status, body) = agent.get("/api/v1/query?query=up").await;
+    assert!(status != 200 && body.contains("unavailable with Prometheus Agent"), "{status}: {body}");
+    agent
+        .until("both targets up", || async {
+            let targets = agent.api("/api/v1/targets", &[]).await;
+            let targets = targets["data"]["activeTargets"].as_array().unwrap().clone();
+            (targets.len() == 2 && targets.iter().all(|target| target["health"] == "up")).then_some(())
+        })
+        .await;
+    assert_eq!(agent.get("/agent").await.0, 200);
+    let (_, metrics) = agent.get("/metrics").await;
     for name in [
         "prometheus_remote_storage_samples_pending",
         "prometheus_remote_storage_queue_length",
