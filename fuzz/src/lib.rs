@@ -1,12 +1,16 @@
 //! The properties that the fuzz targets check. A target hands its input to one of these functions; a
 //! panic is a finding, and so is memory beyond the limit that `scripts/fuzz` sets.
 
+mod block_index;
+mod block_page;
 mod exposition;
 mod promql;
 mod wal_record;
 mod write_body;
 mod write_v2_body;
 
+pub use block_index::block_index;
+pub use block_page::block_page;
 pub use exposition::exposition;
 pub use promql::promql;
 pub use wal_record::wal_record;
