@@ -252,11 +252,8 @@ pub trait LabelIndex: Send + Sync {
     /// Names of labels on series that match.
     fn label_names(&self, selection: Selection) -> BoxFuture<'_, Result<Listing, SelectError>>;
     /// Values of label `name` on series that match.
-    fn label_values(
-        &self,
-        name: String,
-        selection: Selection,
-    ) -> BoxFuture<'_, Result<Listing, SelectError>>;
+    fn label_values(&self, name: String, selection: Selection)
+    -> BoxFuture<'_, Result<Listing, SelectError>>;
 }
 
 /// What is known about metric families.

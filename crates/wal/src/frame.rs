@@ -85,14 +85,17 @@ pub(crate) fn put(out: &mut Vec<u8>, kind: u8, payload: &[u8]) -> Result<(), Err
     let len = u32::try_from(payload.len()).expect("a record fits its limit");
     out.reserve(payload.len() + FRAME_BYTES as usize);
     out.extend_from_slice(&len.to_le_bytes());
-    out.extend_from_slice(&checksum(kind, payload).to_le_bytes());
+    out.extend_from_slice(&checksum(len, kind, payload).to_le_bytes());
     out.push(kind);
     out.extend_from_slice(payload);
     Ok(())
 }
 
-fn checksum(kind: u8, payload: &[u8]) -> u32 {
-    crc32c::crc32c_append(crc32c::crc32c(&[kind]), payload)
+/// The length is under the checksum too: a CRC that has become zero stays so over any number of zero bytes,
+/// so without it a damaged length could cut a record short and still fit.
+fn checksum(len: u32, kind: u8, payload: &[u8]) -> u32 {
+    let [a, b, c, d] = len.to_le_bytes();
+    crc32c::crc32c_append(crc32c::crc32c(&[a, b, c, d, kind]), payload)
 }
 
 fn le32(bytes: &[u8]) -> u32 {
@@ -108,7 +111,8 @@ pub(crate) fn look(window: &mut Window, offset: u64) -> io::Result<Frame> {
     if head.len() < FRAME_BYTES as usize {
         return Ok(Frame::Short);
     }
-    let (len, check, kind) = (u64::from(le32(head)), le32(&head[4..]), head[8]);
+    let (length, check, kind) = (le32(head), le32(&head[4..]), head[8]);
+    let len = u64::from(length);
     let payload = (offset + FRAME_BYTES, len);
     let end = offset + FRAME_BYTES + len;
     if len > RECORD_BYTES_MAX as u64 {
@@ -118,7 +122,7 @@ pub(crate) fn look(window: &mut Window, offset: u64) -> io::Result<Frame> {
     if bytes.len() as u64 != len {
         return Ok(Frame::Short);
     }
-    Ok(if checksum(kind, bytes) == check {
+    Ok(if checksum(length, kind, bytes) == check {
         Frame::Whole { kind, payload, end }
     } else {
         Frame::Mismatch { end }
@@ -139,5 +143,22 @@ pub(crate) fn last_whole(window: &mut Window, from: u64) -> io::Result<u64> {
             Frame::Mismatch { end } if step_over(window, end)? => end,
             _ => return Ok(offset),
         };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Found by the fuzzer: four bytes of ones bring a CRC-32C to zero, where zeros leave it.
+    #[test]
+    fn a_damaged_length_never_fits() {
+        let (kind, payload) = (0xff, [0xff, 0xff, 0xff, 0, 0, 0]);
+        let mut bytes = Vec::new();
+        put(&mut bytes, kind, &payload).unwrap();
+        let check = le32(&bytes[4..]);
+        for len in 0..6u32 {
+            assert_ne!(checksum(len, kind, &payload[..len as usize]), check, "length {len}");
+        }
     }
 }
