@@ -16,6 +16,7 @@ use nave_wire::remote_write::Message;
 use super::encode::Bodies;
 use super::lane::{Sample, Value, counts};
 use super::link::Link;
+use super::series::LANES_PER_TARGET;
 use super::transport::{Answer, Refusal};
 use crate::metric::{Counts, Drop, Kind};
 
@@ -62,8 +63,12 @@ struct Dropped {
 impl Link {
     /// Delivers `samples`; those that grow too old meanwhile are taken out and counted.
     pub(super) async fn deliver(&self, mut samples: Vec<Sample>, bodies: &mut Bodies) -> Fate {
-        // Equal series stand together, each in order of arrival: the sort is stable.
-        samples.sort_by(|a, b| a.target.labels.as_bytes().cmp(b.target.labels.as_bytes()));
+        // Equal series stand together, each in order of arrival: the sort is stable. Those of one scrape target stand
+        // together too, because they share most of their label bytes.
+        samples.sort_by(|a, b| {
+            let targets = (a.target.lane / LANES_PER_TARGET).cmp(&(b.target.lane / LANES_PER_TARGET));
+            targets.then_with(|| a.target.labels.as_bytes().cmp(b.target.labels.as_bytes()))
+        });
         let mut parts = vec![samples];
         let mut halvings = 0;
         let mut dropped = Dropped::default();

@@ -93,15 +93,20 @@ impl SeriesCache {
     }
 }
 
-/// Series of one scrape target stand in few lanes, so that a batch holds whole targets: neighbours in it
-/// share most of their label bytes, which halves the compressed request. A large target still has
-/// [`LANES_PER_TARGET`] lanes. Equal labels share a lane, and two runs put a series into the same one.
+/// Lanes of one scrape target, so that a large one is not sent by one worker alone. They are neighbours,
+/// beginning at a multiple of their number.
+pub(super) const LANES_PER_TARGET: u32 = 8;
+
+/// Series of one scrape target stand in few lanes, so that a batch holds whole targets: neighbours in it share
+/// most of their label bytes, which makes requests small. Equal labels share a lane, and two runs put a series
+/// into the same one.
 fn lane(labels: &Labels, lanes: u32) -> u32 {
-    const LANES_PER_TARGET: u64 = 8;
     let hasher = FixedState::with_seed(0);
-    let part = hasher.hash_one(labels.metric_name()) % LANES_PER_TARGET;
-    let hash = hasher.hash_one((labels.get("job"), labels.get("instance"), part));
-    u32::try_from(hash % u64::from(lanes)).expect("SeriesCache: lanes are few")
+    let few = |hash: u64, among: u32| u32::try_from(hash % u64::from(among)).expect("lanes are few");
+    let part = few(hasher.hash_one(labels.metric_name()), LANES_PER_TARGET);
+    let groups = (lanes / LANES_PER_TARGET).max(1);
+    let group = few(hasher.hash_one((labels.get("job"), labels.get("instance"))), groups);
+    (group * LANES_PER_TARGET + part) % lanes
 }
 
 #[cfg(test)]
