@@ -233,10 +233,10 @@ impl Hub {
         self.by_cluster("count by (cluster) (node_cpu_seconds_total{cluster=~\"spoke.+\"})").await
     }
 
-    /// Samples per second that each cluster's agent has delivered lately.
+    /// Samples per second that each cluster's agent has delivered between its last two scrapes of itself.
     async fn rates(&self) -> Result<BTreeMap<String, f64>> {
         let delivered = "prometheus_remote_storage_samples_total{cluster=~\"spoke.+\"}";
-        self.by_cluster(&format!("sum by (cluster) (rate({delivered}[1m]))")).await
+        self.by_cluster(&format!("sum by (cluster) (irate({delivered}[5m]))")).await
     }
 
     async fn by_cluster(&self, query: &str) -> Result<BTreeMap<String, f64>> {
