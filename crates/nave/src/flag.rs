@@ -213,7 +213,7 @@ pub(crate) struct Server {
     /// File with the token that nave cluster add made for the hub; read again when it changes.
     #[arg(long = "hub.token-file", requires = "hub_url")]
     pub(crate) hub_token_file: Option<PathBuf>,
-    /// Title of the pages.
+    /// Accepted for Prometheus' command lines; without effect until there are pages.
     #[arg(long = "web.page-title", default_value = "Nave")]
     pub(crate) page_title: String,
     /// Origins that browsers may call from, as an anchored regular expression.
@@ -240,13 +240,13 @@ pub(crate) struct Server {
     /// Most bytes of unsent samples on disk; a quarter of the free disk when absent, at most 32GB.
     #[arg(long = "storage.queue.max-bytes")]
     pub(crate) queue_bytes_max: Option<ByteSize>,
-    /// Samples older than this may be removed once sent.
+    /// Accepted for Prometheus' command lines; without effect: what was sent is removed by whole segments.
     #[arg(long = "storage.agent.retention.min-time", default_value = "5m")]
     pub(crate) agent_retention_min: PromDuration,
     /// Samples older than this are removed even when not sent.
     #[arg(long = "storage.agent.retention.max-time", default_value = "7d")]
     pub(crate) agent_retention_max: PromDuration,
-    /// Do not lock the folder.
+    /// Accepted for Prometheus' command lines; without effect: the agent's folder is not locked.
     #[arg(long = "storage.agent.no-lockfile", num_args = 0..=1, require_equals = true, default_missing_value = switch!(), default_value = "false")]
     pub(crate) agent_no_lockfile: bool,
     /// How long to go on sending at shutdown.
@@ -270,7 +270,7 @@ pub(crate) struct Server {
     /// Align scrape timestamps to the interval when they are off by at most the tolerance.
     #[arg(long = "scrape.adjust-timestamps", hide = true, num_args = 0..=1, require_equals = true, default_missing_value = switch!(), default_value = "true")]
     pub(crate) adjust_timestamps: bool,
-    /// How far a scrape timestamp may be moved.
+    /// Accepted for Prometheus' command lines; without effect: a timestamp is moved by at most 2ms.
     #[arg(long = "scrape.timestamp-tolerance", hide = true, default_value = "2ms")]
     pub(crate) timestamp_tolerance: PromDuration,
     /// Scrape this host through the built-in node exporter.

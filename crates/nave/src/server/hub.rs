@@ -68,6 +68,7 @@ async fn open_store(process: &Process, config: &Config) -> Result<Arc<Tsdb>> {
     let mut options = nave_tsdb::Options::new(&flags.tsdb_path);
     options.retention_ms = time.map(|time| i64::try_from(time.as_ms()).unwrap_or(i64::MAX));
     options.retention_bytes = size;
+    options.lock = !flags.tsdb_no_lockfile;
     if flags.series_max > 0 {
         options.series_max = usize::try_from(flags.series_max).unwrap_or(usize::MAX);
     }
