@@ -15,7 +15,6 @@ mod federate;
 mod histogram;
 mod json;
 mod lifecycle;
-mod page;
 mod param;
 mod query;
 mod router;
@@ -24,6 +23,7 @@ mod status;
 mod target;
 mod time;
 mod tree;
+mod ui;
 pub mod view;
 
 pub use cluster::clusters_router;

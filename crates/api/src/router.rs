@@ -13,7 +13,7 @@ use url::Url;
 
 use crate::envelope::{Answered, ApiError};
 use crate::view::{Lifecycle, StatusView, TargetsView};
-use crate::{federate, lifecycle, page, query, series, status, target};
+use crate::{federate, lifecycle, query, series, status, target, ui};
 
 /// Where the API lives; the second is where clients of Mimir look for it.
 pub(crate) const API_PREFIXES: [&str; 2] = ["/api/v1", "/prometheus/api/v1"];
@@ -25,6 +25,8 @@ pub struct Common {
     pub name: &'static str,
     /// The address that users see, with the path prefix.
     pub external_url: Url,
+    /// The title of the web pages.
+    pub page_title: String,
     /// The time.
     pub clock: SharedClock,
     /// What `/metrics` shows.
@@ -91,8 +93,7 @@ pub fn router(server: Server) -> Router {
         .route("/alertmanagers", get(status::alertmanagers))
         .route("/status/tsdb", get(status::tsdb))
         .with_state(server.clone());
-    let pages = ["/query", "/alerts", "/rules", "/tsdb-status", "/alertmanager-discovery"];
-    common_router(Arc::new(common), &api, &pages)
+    common_router(Arc::new(common), &api)
         .merge(Router::new().route("/federate", get(federate::federate)).with_state(server))
 }
 
@@ -112,7 +113,7 @@ pub fn agent_router(common: Common) -> Router {
         .route("/alerts", get(no_store))
         .route("/alertmanagers", get(no_store))
         .route("/status/tsdb", get(no_store));
-    common_router(Arc::new(Common { mode: Mode::Agent, ..common }), &api, &["/agent"])
+    common_router(Arc::new(Common { mode: Mode::Agent, ..common }), &api)
         .route("/federate", get(no_federation))
 }
 
@@ -126,7 +127,7 @@ async fn no_federation() -> (axum::http::StatusCode, &'static str) {
 }
 
 /// What both modes have: part of the API, `/-/*`, `/metrics` and the pages.
-fn common_router(common: Arc<Common>, api: &Router, pages: &[&str]) -> Router {
+fn common_router(common: Arc<Common>, api: &Router) -> Router {
     let shared = Router::new()
         .route("/metadata", get(series::metadata))
         .route("/targets", get(target::targets))
@@ -141,19 +142,15 @@ fn common_router(common: Arc<Common>, api: &Router, pages: &[&str]) -> Router {
         .route("/notifications", get(status::notifications))
         .with_state(common.clone())
         .merge(api.clone());
-    let mut outside = Router::new()
+    let outside = Router::new()
         .route("/-/healthy", get(lifecycle::healthy))
         .route("/-/ready", get(lifecycle::ready))
         .route("/-/reload", post(lifecycle::reload).put(lifecycle::reload).get(lifecycle::post_only))
         .route("/-/quit", post(lifecycle::quit).put(lifecycle::quit).get(lifecycle::post_only))
         .route("/metrics", get(lifecycle::metrics))
-        .route("/version", get(lifecycle::version))
-        .route("/", get(page::home))
-        .route("/graph", get(page::graph));
-    for path in ["/targets", "/service-discovery", "/status", "/config", "/flags"].iter().chain(pages) {
-        outside = outside.route(path, get(page::page));
-    }
-    let mut all = outside.with_state(common);
+        .route("/version", get(lifecycle::version));
+    let pages = ui::router(&common);
+    let mut all = outside.with_state(common).merge(pages);
     for prefix in API_PREFIXES {
         all = all.nest(prefix, shared.clone());
     }

@@ -213,7 +213,7 @@ pub(crate) struct Server {
     /// File with the token that nave cluster add made for the hub; read again when it changes.
     #[arg(long = "hub.token-file", requires = "hub_url")]
     pub(crate) hub_token_file: Option<PathBuf>,
-    /// Accepted for Prometheus' command lines; without effect until there are pages.
+    /// Title of the web pages.
     #[arg(long = "web.page-title", default_value = "Nave")]
     pub(crate) page_title: String,
     /// Origins that browsers may call from, as an anchored regular expression.

@@ -263,6 +263,7 @@ pub(crate) fn common(process: &Arc<Process>) -> Common {
     Common {
         name: "Nave hub",
         external_url: "http://nave.example:9090/nave/".parse().unwrap(),
+        page_title: "Nave".into(),
         clock: FakeClock::at(NOW_MS),
         registry,
         scope: Scope::default(),

@@ -48,6 +48,7 @@ impl Parts {
         let common = Common {
             name: if self.hub.is_some() { "Nave hub" } else { "Nave agent" },
             external_url: web::external_url(process)?,
+            page_title: process.flags.page_title.clone(),
             clock: process.clock.clone(),
             registry: process.registry.clone(),
             scope: Scope::default(),
