@@ -3,15 +3,16 @@
 //! What is written is durable only after [`File::sync`]; a new name is durable only after
 //! [`Disk::sync_dir`] of its folder. Calls block; run them on a thread that may block.
 
-use std::collections::BTreeMap;
+mod local;
+mod memory;
+
 use std::fmt::Debug;
-use std::fs;
 use std::io;
-use std::os::unix::fs::FileExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
-use parking_lot::Mutex;
+pub use local::LocalDisk;
+pub use memory::MemoryDisk;
 
 /// How disks are passed around.
 pub type SharedDisk = Arc<dyn Disk>;
@@ -35,7 +36,7 @@ pub trait Disk: Send + Sync + Debug {
     fn append(&self, path: &Path) -> io::Result<Arc<dyn File>>;
     /// What is in `dir`, sorted by name.
     fn list(&self, dir: &Path) -> io::Result<Vec<Entry>>;
-    /// Makes a folder and those above it.
+    /// Makes a folder and those above it, durably.
     fn create_dir_all(&self, dir: &Path) -> io::Result<()>;
     /// Removes a file.
     fn remove(&self, path: &Path) -> io::Result<()>;
@@ -43,6 +44,23 @@ pub trait Disk: Send + Sync + Debug {
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
     /// Makes the names in `dir` durable.
     fn sync_dir(&self, dir: &Path) -> io::Result<()>;
+
+    /// Gives the file `from` the second name `to`, which must be free, on the same file system.
+    fn link(&self, from: &Path, to: &Path) -> io::Result<()> {
+        let what = format!("this disk has no links, {} cannot be made of {}", to.display(), from.display());
+        Err(io::Error::new(io::ErrorKind::Unsupported, what))
+    }
+
+    /// Gives a file a second name within one file system. The new name is there whole or not at all; an existing
+    /// one is [`io::ErrorKind::AlreadyExists`]. [`io::ErrorKind::Unsupported`] where there are no such names.
+    fn hard_link(&self, from: &Path, to: &Path) -> io::Result<()> {
+        let what = format!("this disk has no second names, {} cannot be {}", from.display(), to.display());
+        Err(io::Error::new(io::ErrorKind::Unsupported, what))
+    }
+    /// Bytes that may still be written on the file system of `dir`; [`u64::MAX`] when nobody knows.
+    fn free_bytes(&self, _dir: &Path) -> io::Result<u64> {
+        Ok(u64::MAX)
+    }
 
     /// Takes the lock file `path` for this process, making it when it is missing; held until the result is
     /// dropped or the process ends. A lock held by another is [`io::ErrorKind::WouldBlock`].
@@ -72,7 +90,7 @@ pub trait File: Send + Sync + Debug {
     fn is_empty(&self) -> io::Result<bool> {
         Ok(self.len()? == 0)
     }
-    /// Cuts the file to `len` bytes.
+    /// Cuts the file to `len` bytes and makes what is left durable.
     fn truncate(&self, len: u64) -> io::Result<()>;
 
     /// The whole rest of the file from `offset`.
@@ -109,253 +127,13 @@ pub fn write_atomically(disk: &dyn Disk, path: &Path, bytes: &[u8]) -> io::Resul
     disk.sync_dir(path.parent().unwrap_or(Path::new(".")))
 }
 
-/// The machine's file system.
-#[derive(Debug, Default, Clone, Copy)]
-pub struct LocalDisk;
-
-impl LocalDisk {
-    /// As a shared disk.
-    #[must_use]
-    pub fn shared() -> SharedDisk {
-        Arc::new(Self)
-    }
-}
-
-impl Disk for LocalDisk {
-    fn open(&self, path: &Path) -> io::Result<Arc<dyn File>> {
-        Ok(Arc::new(LocalFile(fs::File::open(path)?)))
-    }
-
-    fn append(&self, path: &Path) -> io::Result<Arc<dyn File>> {
-        let file = fs::OpenOptions::new().create(true).append(true).read(true).open(path)?;
-        Ok(Arc::new(LocalFile(file)))
-    }
-
-    fn list(&self, dir: &Path) -> io::Result<Vec<Entry>> {
-        let mut entries = Vec::new();
-        for entry in fs::read_dir(dir)? {
-            let entry = entry?;
-            let meta = match entry.metadata() {
-                Err(gone) if gone.kind() == io::ErrorKind::NotFound => continue,
-                meta => meta?,
-            };
-            let name = entry.file_name().to_string_lossy().into_owned();
-            let len = if meta.is_dir() { 0 } else { meta.len() };
-            entries.push(Entry { name, len, is_dir: meta.is_dir() });
-        }
-        entries.sort();
-        Ok(entries)
-    }
-
-    fn create_dir_all(&self, dir: &Path) -> io::Result<()> {
-        fs::create_dir_all(dir)
-    }
-
-    fn remove(&self, path: &Path) -> io::Result<()> {
-        fs::remove_file(path)
-    }
-
-    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-        fs::rename(from, to)
-    }
-
-    fn sync_dir(&self, dir: &Path) -> io::Result<()> {
-        let dir = if dir.as_os_str().is_empty() { Path::new(".") } else { dir };
-        fs::File::open(dir)?.sync_all()
-    }
-
-    fn lock(&self, path: &Path) -> io::Result<Lock> {
-        let file = fs::OpenOptions::new().create(true).append(true).open(path)?;
-        file.try_lock()?;
-        Ok(Lock { _held: Box::new(file) })
-    }
-}
-
-#[derive(Debug)]
-struct LocalFile(fs::File);
-
-impl File for LocalFile {
-    fn append(&self, bytes: &[u8]) -> io::Result<()> {
-        io::Write::write_all(&mut &self.0, bytes)
-    }
-
-    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
-        self.0.read_at(buffer, offset)
-    }
-
-    fn sync(&self) -> io::Result<()> {
-        self.0.sync_data()
-    }
-
-    fn len(&self) -> io::Result<u64> {
-        Ok(self.0.metadata()?.len())
-    }
-
-    fn truncate(&self, len: u64) -> io::Result<()> {
-        self.0.set_len(len)?;
-        self.0.sync_data()
-    }
-}
-
-/// A disk in memory that forgets what was not synced when it crashes, and can be full.
-#[derive(Debug, Default, Clone)]
-pub struct MemoryDisk(Arc<Mutex<MemoryTree>>);
-
-#[derive(Debug, Default)]
-struct MemoryTree {
-    files: BTreeMap<PathBuf, MemoryFile>,
-    durable: BTreeMap<PathBuf, MemoryFile>,
-    limit: Option<usize>,
-    locks: BTreeMap<PathBuf, std::sync::Weak<()>>,
-}
-
-#[derive(Debug, Clone, Default)]
-struct MemoryFile(Arc<Mutex<MemoryContent>>);
-
-#[derive(Debug, Default)]
-struct MemoryContent {
-    bytes: Vec<u8>,
-    synced: usize,
-}
-
-impl MemoryDisk {
-    /// What is left after a power cut: synced names, and of every file its synced bytes plus
-    /// `torn` of the bytes behind them.
-    #[must_use]
-    pub fn after_power_cut(&self, torn: usize) -> Self {
-        let tree = self.0.lock();
-        let keep = |(path, file): (&PathBuf, &MemoryFile)| {
-            let content = file.0.lock();
-            let len = content.bytes.len().min(content.synced + torn);
-            let content = MemoryContent { bytes: content.bytes[..len].to_vec(), synced: len };
-            (path.clone(), MemoryFile(Arc::new(Mutex::new(content))))
-        };
-        let files: BTreeMap<_, _> = tree.durable.iter().map(keep).collect();
-        let locks = BTreeMap::new();
-        Self(Arc::new(Mutex::new(MemoryTree { durable: files.clone(), files, limit: tree.limit, locks })))
-    }
-
-    /// From now on all files together may hold `bytes`; `None` lifts the limit.
-    pub fn set_limit(&self, bytes: Option<usize>) {
-        self.0.lock().limit = bytes;
-    }
-
-    fn room(&self) -> usize {
-        let tree = self.0.lock();
-        let used: usize = tree.files.values().map(|file| file.0.lock().bytes.len()).sum();
-        tree.limit.map_or(usize::MAX, |limit| limit.saturating_sub(used))
-    }
-}
-
-impl Disk for MemoryDisk {
-    fn open(&self, path: &Path) -> io::Result<Arc<dyn File>> {
-        let tree = self.0.lock();
-        let file = tree.files.get(path).ok_or(io::ErrorKind::NotFound)?;
-        Ok(Arc::new(MemoryHandle { disk: self.clone(), file: file.clone() }))
-    }
-
-    fn append(&self, path: &Path) -> io::Result<Arc<dyn File>> {
-        let file = self.0.lock().files.entry(path.to_owned()).or_default().clone();
-        Ok(Arc::new(MemoryHandle { disk: self.clone(), file }))
-    }
-
-    fn list(&self, dir: &Path) -> io::Result<Vec<Entry>> {
-        let tree = self.0.lock();
-        let mut entries = BTreeMap::new();
-        for (path, file) in &tree.files {
-            let Ok(rest) = path.strip_prefix(dir) else { continue };
-            let mut parts = rest.iter();
-            let Some(name) = parts.next() else { continue };
-            let name = name.to_string_lossy().into_owned();
-            let is_dir = parts.next().is_some();
-            let len = if is_dir { 0 } else { file.0.lock().bytes.len() as u64 };
-            entries.insert(name.clone(), Entry { name, len, is_dir });
-        }
-        Ok(entries.into_values().collect())
-    }
-
-    fn create_dir_all(&self, _dir: &Path) -> io::Result<()> {
-        Ok(())
-    }
-
-    fn remove(&self, path: &Path) -> io::Result<()> {
-        self.0.lock().files.remove(path).map(drop).ok_or(io::ErrorKind::NotFound.into())
-    }
-
-    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-        let mut tree = self.0.lock();
-        let file = tree.files.remove(from).ok_or(io::ErrorKind::NotFound)?;
-        tree.files.insert(to.to_owned(), file);
-        Ok(())
-    }
-
-    fn sync_dir(&self, dir: &Path) -> io::Result<()> {
-        let mut guard = self.0.lock();
-        let MemoryTree { files, durable, .. } = &mut *guard;
-        let inside = |path: &Path| path.parent() == Some(dir);
-        durable.retain(|path, _| !inside(path));
-        let named = files.iter().filter(|(path, _)| inside(path));
-        durable.extend(named.map(|(path, file)| (path.clone(), file.clone())));
-        Ok(())
-    }
-
-    fn lock(&self, path: &Path) -> io::Result<Lock> {
-        let mut tree = self.0.lock();
-        if tree.locks.get(path).is_some_and(|held| held.strong_count() > 0) {
-            return Err(io::ErrorKind::WouldBlock.into());
-        }
-        let held = Arc::new(());
-        tree.locks.insert(path.to_owned(), Arc::downgrade(&held));
-        Ok(Lock { _held: Box::new(held) })
-    }
-}
-
-#[derive(Debug)]
-struct MemoryHandle {
-    disk: MemoryDisk,
-    file: MemoryFile,
-}
-
-impl File for MemoryHandle {
-    fn append(&self, bytes: &[u8]) -> io::Result<()> {
-        let room = self.disk.room();
-        let mut content = self.file.0.lock();
-        content.bytes.extend_from_slice(&bytes[..bytes.len().min(room)]);
-        if room < bytes.len() { Err(io::ErrorKind::StorageFull.into()) } else { Ok(()) }
-    }
-
-    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
-        let content = self.file.0.lock();
-        let start = usize::try_from(offset).unwrap_or(usize::MAX).min(content.bytes.len());
-        let len = buffer.len().min(content.bytes.len() - start);
-        buffer[..len].copy_from_slice(&content.bytes[start..start + len]);
-        Ok(len)
-    }
-
-    fn sync(&self) -> io::Result<()> {
-        let mut content = self.file.0.lock();
-        content.synced = content.bytes.len();
-        Ok(())
-    }
-
-    fn len(&self) -> io::Result<u64> {
-        Ok(self.file.0.lock().bytes.len() as u64)
-    }
-
-    fn truncate(&self, len: u64) -> io::Result<()> {
-        let mut content = self.file.0.lock();
-        content.bytes.truncate(usize::try_from(len).unwrap_or(usize::MAX));
-        content.synced = content.bytes.len();
-        Ok(())
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     /// Both disks behave alike as long as nothing crashes.
     fn check(disk: &dyn Disk, dir: &Path) {
+        disk.create_dir_all(dir).unwrap();
         let path = dir.join("log");
         let file = disk.append(&path).unwrap();
         file.append(b"hello ").unwrap();
@@ -371,14 +149,17 @@ mod tests {
         assert_eq!(disk.lock(&dir.join("LOCK")).unwrap_err().kind(), io::ErrorKind::WouldBlock);
         drop(lock);
         drop(disk.lock(&dir.join("LOCK")).unwrap());
+        disk.link(&path, &dir.join("second")).unwrap();
+        assert_eq!(disk.link(&path, &dir.join("meta")).unwrap_err().kind(), io::ErrorKind::AlreadyExists);
         disk.remove(&path).unwrap();
+        assert_eq!(disk.open(&dir.join("second")).unwrap().len().unwrap(), 5);
         assert_eq!(disk.open(&path).unwrap_err().kind(), io::ErrorKind::NotFound);
     }
 
     #[test]
     fn local_and_memory_disks_agree() {
         let dir = tempfile::tempdir().unwrap();
-        check(&LocalDisk, dir.path());
+        check(&LocalDisk, &dir.path().join("a/b"));
         check(&MemoryDisk::default(), Path::new("/data"));
     }
 
