@@ -55,6 +55,8 @@ fn pages(count: usize, series: usize) -> Result<Arc<Pages>> {
         jitter_ms: 0,
         churn: 0.0,
         churn_minutes: 10,
+        late_share: 0.0,
+        late_burst: 20,
         minutes: 1,
         tail_minutes: 0,
         seed: 1,

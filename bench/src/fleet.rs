@@ -3,7 +3,7 @@
 use crate::workload::{Builder, Model, Rng, Series, Spec, Target};
 
 /// One pod's life; a replaced pod leaves its slot to a new one with new names.
-struct Pod {
+pub struct Pod {
     namespace: &'static str,
     app: String,
     name: String,
@@ -40,13 +40,46 @@ const BUCKETS: [(&str, f64); 12] = [
 const BOOT: f64 = 1.75e9;
 const GIB: f64 = (1u64 << 30) as f64;
 
+/// What all pods of one slot share: they are replicas of it, one after the other.
+pub struct Deployment {
+    namespace: &'static str,
+    app: String,
+    hash: String,
+    image: String,
+}
+
+impl Deployment {
+    pub fn new(rng: &mut Rng) -> Self {
+        let namespace = NAMESPACES[rng.below(NAMESPACES.len() as u64) as usize];
+        let app = format!(
+            "{}-{}",
+            namespace.split('-').next().unwrap_or(""),
+            SERVICES[rng.below(SERVICES.len() as u64) as usize]
+        );
+        let hash = rng.text(b"bcdfghjklmnpqrstvwxz2456789", 10);
+        let image =
+            format!("{namespace}/{app}:v1.{}.{}@sha256:{}", rng.below(40), rng.below(10), rng.hex(64));
+        Deployment { namespace, app, hash, image }
+    }
+
+    /// The next pod; `life` is its first scrape and that of its stale markers.
+    pub fn pod(&self, rng: &mut Rng, cluster: u32, life: (u32, u32)) -> Pod {
+        Pod {
+            namespace: self.namespace,
+            app: self.app.clone(),
+            name: format!("{}-{}-{}", self.app, self.hash, rng.text(b"bcdfghjklmnpqrstvwxz2456789", 5)),
+            uid: format!("{}-{}-{}-{}-{}", rng.hex(8), rng.hex(4), rng.hex(4), rng.hex(4), rng.hex(12)),
+            ip: format!("10.{}.{}.{}", 100 + cluster % 100, rng.below(255), rng.below(255)),
+            container_id: rng.hex(64),
+            image: self.image.clone(),
+            life,
+        }
+    }
+}
+
+/// The pods that one slot has through the whole of a run.
 fn pods_of_slot(rng: &mut Rng, spec: &Spec, cluster: u32) -> Vec<Pod> {
-    let namespace = NAMESPACES[rng.below(NAMESPACES.len() as u64) as usize];
-    let app = format!(
-        "{}-{}",
-        namespace.split('-').next().unwrap_or(""),
-        SERVICES[rng.below(SERVICES.len() as u64) as usize]
-    );
+    let deployment = Deployment::new(rng);
     let period = spec.rounds_of(spec.churn_minutes).max(1);
     let mut births = vec![0];
     for start in (0..spec.all_rounds()).step_by(period as usize) {
@@ -55,54 +88,55 @@ fn pods_of_slot(rng: &mut Rng, spec: &Spec, cluster: u32) -> Vec<Pod> {
         }
     }
     births.dedup();
-    let hash = rng.text(b"bcdfghjklmnpqrstvwxz2456789", 10);
-    let image = format!("{namespace}/{app}:v1.{}.{}@sha256:{}", rng.below(40), rng.below(10), rng.hex(64));
     let ends = births[1..].iter().copied().chain([u32::MAX]).collect::<Vec<_>>();
     let lives = births.iter().copied().zip(ends);
-    lives
-        .map(|life| Pod {
-            namespace,
-            app: app.clone(),
-            name: format!("{app}-{hash}-{}", rng.text(b"bcdfghjklmnpqrstvwxz2456789", 5)),
-            uid: format!("{}-{}-{}-{}-{}", rng.hex(8), rng.hex(4), rng.hex(4), rng.hex(4), rng.hex(12)),
-            ip: format!("10.{}.{}.{}", 100 + cluster % 100, rng.below(255), rng.below(255)),
-            container_id: rng.hex(64),
-            image: image.clone(),
-            life,
-        })
+    lives.map(|life| deployment.pod(rng, cluster, life)).collect()
+}
+
+/// Names of the clusters.
+pub fn clusters(spec: &Spec) -> Vec<String> {
+    (0..spec.clusters)
+        .map(|c| format!("{}-{:02}", ["prod-eu", "prod-us", "stage-ap", "edge"][c as usize % 4], c))
         .collect()
+}
+
+/// The target of kube-state-metrics of cluster number `c`.
+pub fn state_metrics(rng: &mut Rng, spec: &Spec, c: usize, cluster: &str) -> Builder {
+    Builder::new(rng, spec, cluster, "kube-state-metrics", &format!("10.{}.0.10:8080", 100 + c % 100))
+}
+
+/// The name of node number `node`, which is in cluster number `c`.
+pub fn node_name(c: usize, node: u32, cluster: &str) -> String {
+    format!("ip-10-{}-{}-{}.{cluster}.internal", c % 100, node / 250, node % 250)
+}
+
+/// The kubelet's target of that node.
+pub fn kubelet(rng: &mut Rng, spec: &Spec, c: usize, node: u32, cluster: &str) -> Builder {
+    let instance = format!("10.{}.{}.{}:10250", c % 100, node / 250, node % 250);
+    Builder::new(rng, spec, cluster, "kubelet", &instance)
+}
+
+/// How busy a node is, 0..1. Some clusters run hot, so that a "> 70 %" filter has something to find.
+pub fn busy(rng: &mut Rng, c: usize) -> f64 {
+    (0.25 + 0.6 * f64::from(c as u32 % 5) / 4.0 + 0.1 * (rng.unit() - 0.5)).clamp(0.05, 0.95)
 }
 
 /// All targets of the fleet.
 pub fn fleet(spec: &Spec) -> Vec<Target> {
     let mut rng = Rng::new(spec.seed);
     let mut out: Vec<Target> = Vec::new();
-    let names: Vec<String> = (0..spec.clusters)
-        .map(|c| format!("{}-{:02}", ["prod-eu", "prod-us", "stage-ap", "edge"][c as usize % 4], c))
-        .collect();
-    let mut states: Vec<Builder> = names
-        .iter()
-        .enumerate()
-        .map(|(c, n)| {
-            Builder::new(&mut rng, spec, n, "kube-state-metrics", &format!("10.{}.0.10:8080", 100 + c % 100))
-        })
-        .collect();
+    let names = clusters(spec);
+    let mut states: Vec<Builder> =
+        names.iter().enumerate().map(|(c, n)| state_metrics(&mut rng, spec, c, n)).collect();
     let active = |b: &[Series]| b.iter().filter(|s| s.from == 0).count();
     let (mut node, mut total) = (0u32, 0usize);
     while total < spec.series as usize {
         let c = (node % spec.clusters) as usize;
         let (cluster, before, ksm_before) = (&names[c], out.len(), active(&states[c].target.series));
-        let node_name = format!("ip-10-{}-{}-{}.{cluster}.internal", c % 100, node / 250, node % 250);
-        // Some clusters run hot, so that a "> 70 %" filter has something to find.
-        let busy = (0.25 + 0.6 * f64::from(c as u32 % 5) / 4.0 + 0.1 * (rng.unit() - 0.5)).clamp(0.05, 0.95);
+        let node_name = node_name(c, node, cluster);
+        let busy = busy(&mut rng, c);
         node_exporter(&mut rng, spec, cluster, &node_name, busy, &mut out);
-        let mut cadvisor = Builder::new(
-            &mut rng,
-            spec,
-            cluster,
-            "kubelet",
-            &format!("10.{}.{}.{}:10250", c % 100, node / 250, node % 250),
-        );
+        let mut cadvisor = kubelet(&mut rng, spec, c, node, cluster);
         kube_node(&mut states[c], &node_name);
         for _ in 0..spec.pods {
             for pod in pods_of_slot(&mut rng, spec, c as u32) {
@@ -124,7 +158,7 @@ pub fn fleet(spec: &Spec) -> Vec<Target> {
 }
 
 #[rustfmt::skip]
-fn node_exporter(rng: &mut Rng, spec: &Spec, cluster: &str, node: &str, busy: f64, out: &mut Vec<Target>) {
+pub fn node_exporter(rng: &mut Rng, spec: &Spec, cluster: &str, node: &str, busy: f64, out: &mut Vec<Target>) {
     let mut b = Builder::new(rng, spec, cluster, "node-exporter", &format!("{node}:9100"));
     let modes = [
         ("idle", 1.0 - busy), ("user", busy * 0.62), ("system", busy * 0.25), ("iowait", busy * 0.06), ("softirq", busy * 0.04), ("irq", busy * 0.03),
@@ -219,7 +253,7 @@ fn node_exporter(rng: &mut Rng, spec: &Spec, cluster: &str, node: &str, busy: f6
 }
 
 #[rustfmt::skip]
-fn container(b: &mut Builder, pod: &Pod, node: &str) {
+pub fn container(b: &mut Builder, pod: &Pod, node: &str) {
     b.life = pod.life;
     let slice = format!("/kubepods.slice/kubepods-burstable.slice/kubepods-burstable-pod{}.slice", pod.uid.replace('-', "_"));
     let id = format!("{slice}/cri-containerd-{}.scope", pod.container_id);
@@ -261,7 +295,7 @@ fn container(b: &mut Builder, pod: &Pod, node: &str) {
 }
 
 #[rustfmt::skip]
-fn kube_node(b: &mut Builder, node: &str) {
+pub fn kube_node(b: &mut Builder, node: &str) {
     b.fixed(
         "kube_node_info",
         &[("node", node), ("kernel_version", "6.1.0-28-cloud-amd64"), ("kubelet_version", "v1.33.2"), ("os_image", "Debian GNU/Linux 12")],
@@ -281,7 +315,7 @@ fn kube_node(b: &mut Builder, node: &str) {
 }
 
 #[rustfmt::skip]
-fn kube_pod(b: &mut Builder, pod: &Pod, node: &str) {
+pub fn kube_pod(b: &mut Builder, pod: &Pod, node: &str) {
     b.life = pod.life;
     let l = [("namespace", pod.namespace), ("pod", pod.name.as_str()), ("uid", pod.uid.as_str())];
     let with = |more: &[(&'static str, &'static str)]| [&l[..], more].concat();
@@ -327,7 +361,7 @@ fn kube_pod(b: &mut Builder, pod: &Pod, node: &str) {
 }
 
 #[rustfmt::skip]
-fn application(rng: &mut Rng, spec: &Spec, cluster: &str, pod: &Pod, node: &str, out: &mut Vec<Target>) {
+pub fn application(rng: &mut Rng, spec: &Spec, cluster: &str, pod: &Pod, node: &str, out: &mut Vec<Target>) {
     let mut b = Builder::new(rng, spec, cluster, "app", &format!("{}:8080", pod.ip));
     b.life = pod.life;
     for (n, v) in [("namespace", pod.namespace), ("pod", &pod.name), ("app", &pod.app), ("node", node)] {

@@ -3,6 +3,7 @@
 
 mod agent;
 mod fleet;
+mod live;
 mod proto;
 mod query;
 mod report;

@@ -7,6 +7,9 @@
 use crate::proto;
 use std::fmt::Write as _;
 
+/// Late samples are at most this much late, milliseconds.
+pub const LATE_MS_MAX: i64 = 24 * 3_600_000;
+
 /// Size and behaviour of the simulated fleet.
 #[derive(Debug, Clone, clap::Args, serde::Serialize, serde::Deserialize)]
 pub struct Spec {
@@ -34,6 +37,12 @@ pub struct Spec {
     /// Churn period, minutes.
     #[arg(long, default_value_t = 10)]
     pub churn_minutes: u32,
+    /// Share (0..=1) of the samples that come late, by 1 to 24 hours.
+    #[arg(long, default_value_t = 0.0)]
+    pub late_share: f64,
+    /// A target is late for this many scrapes on end.
+    #[arg(long, default_value_t = 20)]
+    pub late_burst: u32,
     /// Simulated time, minutes.
     #[arg(long, default_value_t = 60)]
     pub minutes: u32,
@@ -55,6 +64,24 @@ impl Spec {
     /// Scrapes of each target in the main part and the tail together.
     pub fn all_rounds(&self) -> u32 {
         self.rounds() + self.rounds_of(self.tail_minutes)
+    }
+
+    /// By how many milliseconds scrape number `round` of the target with this seed is late; mostly 0.
+    ///
+    /// A delay is a whole number of runs, so that a late sample never has the time of another one of its
+    /// series: whatever is sent is stored once, and every count can be checked.
+    pub fn delay_ms(&self, seed: u64, round: u32) -> i64 {
+        if self.late_share <= 0.0 {
+            return 0;
+        }
+        let mut rng =
+            Rng::new(seed ^ u64::from(round / self.late_burst.max(1)).wrapping_mul(0xd6e8_feb8_6659_fd93));
+        if rng.unit() >= self.late_share {
+            return 0;
+        }
+        let run = (i64::from(self.all_rounds()) * self.interval_ms).max(1);
+        let (least, most) = ((3_600_000 + run - 1) / run, LATE_MS_MAX / run);
+        run * (least + rng.below((most - least + 1).max(1) as u64) as i64)
     }
 }
 
@@ -162,7 +189,9 @@ pub struct Target {
     pub phase_ms: i64,
     pub series: Vec<Series>,
     pub job: &'static str,
-    jitter: Rng,
+    pub jitter: Rng,
+    /// What its lateness follows from.
+    pub seed: u64,
 }
 
 impl Target {
@@ -170,6 +199,7 @@ impl Target {
     pub fn scrape_time(&mut self, spec: &Spec, start_ms: i64, round: u32) -> i64 {
         let jitter = if spec.jitter_ms > 0 { self.jitter.below(spec.jitter_ms as u64 + 1) as i64 } else { 0 };
         start_ms + self.phase_ms + i64::from(round) * spec.interval_ms + jitter
+            - spec.delay_ms(self.seed, round)
     }
 }
 
@@ -188,9 +218,10 @@ impl Builder {
         let mut own = Rng::new(rng.next());
         let phase_ms = own.below((spec.interval_ms - spec.jitter_ms).max(1) as u64) as i64;
         let pair = |n: &str, v: &str| (n.to_string(), v.to_string());
+        let (jitter, seed) = (Rng::new(own.next()), own.next());
         Builder {
             common: vec![pair("cluster", cluster), pair("job", job), pair("instance", instance)],
-            target: Target { phase_ms, series: Vec::new(), job, jitter: Rng::new(own.next()) },
+            target: Target { phase_ms, series: Vec::new(), job, jitter, seed },
             rng: own,
             life: (0, u32::MAX),
         }
@@ -282,11 +313,11 @@ pub fn exposition(target: &mut Target, limit: usize, ts: i64, dt: f64, page: &mu
 }
 
 #[cfg(test)]
-mod tests {
+pub mod tests {
     use super::*;
     use crate::fleet::fleet;
 
-    fn spec() -> Spec {
+    pub fn spec() -> Spec {
         Spec {
             clusters: 2,
             series: 4000,
@@ -296,6 +327,8 @@ mod tests {
             jitter_ms: 5,
             churn: 0.5,
             churn_minutes: 5,
+            late_share: 0.0,
+            late_burst: 4,
             minutes: 20,
             tail_minutes: 2,
             seed: 7,
@@ -318,6 +351,24 @@ mod tests {
             assert!(["cluster", "job", "instance"].iter().all(|n| pairs.iter().any(|p| p.0 == *n)));
             assert!(seen.insert(labels));
         }
+    }
+
+    #[test]
+    fn late_samples_have_their_share_their_bounds_and_times_of_their_own() {
+        let spec = Spec { late_share: 0.2, jitter_ms: 0, ..spec() };
+        let (mut late, mut all, mut longest) = (0.0, 0.0, 0);
+        for target in &mut fleet(&Spec { churn: 0.0, ..spec.clone() }) {
+            let mut seen = std::collections::HashSet::new();
+            for round in 0..spec.all_rounds() {
+                let on_time = target.phase_ms + i64::from(round) * spec.interval_ms;
+                let delay = on_time - target.scrape_time(&spec, 0, round);
+                assert!(delay == 0 || (3_600_000..=LATE_MS_MAX).contains(&delay), "{delay}");
+                assert!(seen.insert(on_time - delay));
+                (late, all, longest) = (late + f64::from(delay > 0), all + 1.0, longest.max(delay));
+            }
+        }
+        assert!((0.15..0.25).contains(&(late / all)), "{}", late / all);
+        assert!(longest > 20 * 3_600_000);
     }
 
     #[test]
