@@ -62,6 +62,18 @@ pub trait Disk: Send + Sync + Debug {
         Ok(u64::MAX)
     }
 
+    /// Gives a file a second name within one file system. The new name is there whole or not at all; an existing
+    /// one is [`io::ErrorKind::AlreadyExists`]. [`io::ErrorKind::Unsupported`] where there are no such names.
+    fn hard_link(&self, from: &Path, to: &Path) -> io::Result<()> {
+        let what = format!("this disk has no second names, {} cannot be {}", from.display(), to.display());
+        Err(io::Error::new(io::ErrorKind::Unsupported, what))
+    }
+
+    /// Bytes that may still be written on the file system of `dir`; [`u64::MAX`] when nobody knows.
+    fn free_bytes(&self, _dir: &Path) -> io::Result<u64> {
+        Ok(u64::MAX)
+    }
+
     /// Takes the lock file `path` for this process, making it when it is missing; held until the result is
     /// dropped or the process ends. A lock held by another is [`io::ErrorKind::WouldBlock`].
     fn lock(&self, path: &Path) -> io::Result<Lock> {

@@ -10,6 +10,7 @@ pub mod clock;
 pub mod disk;
 pub mod metric;
 pub mod random;
+pub mod thread;
 pub mod varint;
 
 /// A signal that travels down a tree of tasks: cancel the root and all children stop.
