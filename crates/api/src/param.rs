@@ -1,29 +1,40 @@
 //! Parameters of a request: the form in the body first, then those of the address, as upstream reads them.
 
-use axum::extract::{FromRequest, Request};
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use axum::extract::{ConnectInfo, FromRequest, Request};
 use axum::http::{Method, header};
 use bytes::Bytes;
 use nave_model::matcher::Matcher;
 use nave_model::time::{TimeRange, Timestamp};
-use nave_promql::{ParseOptions, parse_selector};
+use nave_promql::{Origin, ParseOptions, parse_selector};
 use url::form_urlencoded;
 
 use crate::envelope::ApiError;
 use crate::time::{parse_time, quoted};
 
-/// Parameters by name.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Params(Vec<(String, String)>);
+/// Parameters by name, and who sent them.
+#[derive(Debug, Clone)]
+pub(crate) struct Params {
+    all: Vec<(String, String)>,
+    origin: Arc<Origin>,
+}
 
 impl Params {
+    /// Who sent them.
+    pub(crate) fn origin(&self) -> Arc<Origin> {
+        self.origin.clone()
+    }
+
     /// The first value of `name`; empty when there is none.
     pub(crate) fn get(&self, name: &str) -> &str {
-        self.0.iter().find(|(key, _)| key == name).map_or("", |(_, value)| value)
+        self.all.iter().find(|(key, _)| key == name).map_or("", |(_, value)| value)
     }
 
     /// All values of `name`.
     pub(crate) fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
-        self.0.iter().filter(move |(key, _)| key == name).map(|(_, value)| value.as_str())
+        self.all.iter().filter(move |(key, _)| key == name).map(|(_, value)| value.as_str())
     }
 
     /// A time, or `default` when missing.
@@ -86,6 +97,7 @@ impl<S: Send + Sync> FromRequest<S> for Params {
         let query = request.uri().query().unwrap_or_default().to_owned();
         let content_type = request.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
         let is_form = content_type.is_some_and(|kind| kind.starts_with("application/x-www-form-urlencoded"));
+        let origin = Arc::new(origin(&request));
         let mut all = Vec::new();
         if request.method() == Method::POST && is_form {
             let body = Bytes::from_request(request, state)
@@ -94,6 +106,15 @@ impl<S: Send + Sync> FromRequest<S> for Params {
             all.extend(form_urlencoded::parse(&body).into_owned());
         }
         all.extend(form_urlencoded::parse(query.as_bytes()).into_owned());
-        Ok(Self(all))
+        Ok(Self { all, origin })
+    }
+}
+
+fn origin(request: &Request) -> Origin {
+    let peer = request.extensions().get::<ConnectInfo<SocketAddr>>();
+    Origin {
+        client: peer.map(|ConnectInfo(peer)| peer.ip().to_string()).unwrap_or_default(),
+        method: request.method().to_string(),
+        path: request.uri().path().to_owned(),
     }
 }

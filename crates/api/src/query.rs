@@ -78,7 +78,8 @@ fn options(server: &Server, params: &Params, limit: Option<usize>) -> Result<Que
     };
     let scope = server.common.scope.clone();
     // When the client goes away the server drops the request, and the engine then ends the query.
-    Ok(QueryOptions { scope, lookback, timeout, limit, ..QueryOptions::default() })
+    let origin = Some(params.origin());
+    Ok(QueryOptions { scope, lookback, timeout, limit, origin, ..QueryOptions::default() })
 }
 
 /// `query_exemplars`: none are kept, so the answer is empty once the query is right.

@@ -120,6 +120,7 @@ impl Config {
         let mut config = Self::parse(&source, mode)?;
         let dir = folder(path);
         config.include_scrape_configs(dir, &source)?;
+        config.global.resolve_paths(dir);
         for scrape in &mut config.scrape_configs {
             scrape.resolve_paths(dir);
         }

@@ -13,6 +13,7 @@ mod hub;
 mod join;
 mod part;
 mod push;
+mod query;
 mod reload;
 mod status;
 mod target;

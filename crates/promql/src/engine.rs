@@ -26,6 +26,7 @@ use crate::answer::Answer;
 use crate::ast::ValueType;
 use crate::error::{EVALUATION, QUEUE, QueryError};
 use crate::execute::{Context, Meter, Parts};
+use crate::follow::{Asked, Follow, Followed, Origin};
 use crate::parse::{ParseOptions, parse};
 use crate::plan::{self, Node, Query, Steps};
 use metric::Metrics;
@@ -54,6 +55,8 @@ pub struct EngineOptions {
     pub delayed_name_removal: bool,
     /// `rate` and its like look at start timestamps (`use-start-timestamps`).
     pub use_start_timestamps: bool,
+    /// Told of every query that is evaluated.
+    pub follow: Vec<Arc<dyn Follow>>,
 }
 
 impl Default for EngineOptions {
@@ -70,6 +73,7 @@ impl Default for EngineOptions {
             parse: ParseOptions::default(),
             delayed_name_removal: false,
             use_start_timestamps: false,
+            follow: Vec::new(),
         }
     }
 }
@@ -87,6 +91,8 @@ pub struct QueryOptions {
     pub limit: Option<usize>,
     /// The answer has the plan, with what each node gave.
     pub explain: bool,
+    /// Who asks, for those who follow queries.
+    pub origin: Option<Arc<Origin>>,
     /// Ends the query.
     pub cancel: Shutdown,
 }
@@ -209,6 +215,7 @@ impl Engine {
         let mut deadline = self.clock.sleep(timeout);
         let permit = self.enter(&cancel, &mut deadline).await?;
         let entered = self.clock.monotonic();
+        let followed = Followed::begin(&self.options.follow, asked(query, steps, is_instant, options.origin));
         let budget = self.options.memory.child("query", self.options.query_memory_bytes_max);
         let context = Context::new(Parts {
             store,
@@ -237,12 +244,19 @@ impl Engine {
             }
             () = cancel.cancelled() => Err(QueryError::Canceled(EVALUATION)),
         };
-        let mut answer = result?;
+        let mut answer = match result {
+            Ok(answer) => answer,
+            Err(error) => {
+                followed.end(Err(&error));
+                return Err(error);
+            }
+        };
         answer.stats.prepare_seconds = (prepared - started).as_secs_f64();
         answer.stats.queue_seconds = (entered - prepared).as_secs_f64();
         answer.stats.evaluation_seconds = (self.clock.monotonic() - entered).as_secs_f64();
         answer.stats.memory_peak = budget.peak();
         self.metrics.observe(&answer.stats);
+        followed.end(Ok(&answer.stats));
         Ok(answer)
     }
 
@@ -259,6 +273,17 @@ impl Engine {
             }
             () = deadline => Err(QueryError::Timeout(QUEUE)),
         }
+    }
+}
+
+fn asked(query: &str, steps: Steps, is_instant: bool, origin: Option<Arc<Origin>>) -> Asked {
+    let step_ms = if is_instant { 0 } else { steps.step };
+    Asked {
+        query: query.to_owned(),
+        start: Timestamp(steps.start),
+        end: Timestamp(steps.end),
+        step_ms,
+        origin,
     }
 }
 

@@ -1,6 +1,7 @@
 //! `global`: the defaults of scraping, and the labels that leave this process with every series.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use nave_http::client::macro_support::or_default;
 use nave_model::duration::PromDuration;
@@ -66,6 +67,13 @@ impl Global {
             self.evaluation_interval = PromDuration::from_secs(60);
         }
         Ok(())
+    }
+
+    /// Makes paths relative to the folder of the file.
+    pub(super) fn resolve_paths(&mut self, dir: &Path) {
+        if !self.query_log_file.is_empty() {
+            self.query_log_file = dir.join(&self.query_log_file).to_string_lossy().into_owned();
+        }
     }
 
     /// The part that scraping uses; complete once [`Global::resolve`] has run.

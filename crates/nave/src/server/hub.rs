@@ -6,7 +6,7 @@ use anyhow::{Context, Result};
 use nave_base::budget::Budget;
 use nave_model::append::Append;
 use nave_model::duration::PromDuration;
-use nave_promql::{Engine, EngineOptions, ParseOptions};
+use nave_promql::{Engine, EngineOptions, Follow, ParseOptions};
 use nave_remote::{Metrics, receive};
 use nave_tsdb::Tsdb;
 
@@ -14,6 +14,7 @@ use super::Process;
 use super::cluster::ClustersFile;
 use super::part::{Hub, Parts, builtins, scraper};
 use super::push::Push;
+use super::query::{ActiveQueries, QueryLog};
 use super::target::Targets;
 use crate::config::{Config, Retention};
 use crate::fatal::OrDie;
@@ -57,9 +58,21 @@ pub(super) async fn start(process: &Process, config: &Config) -> Result<Parts> {
         &metrics,
         &process.registry,
     );
-    let engine = engine(process, queries.clone());
+    let query_log = Arc::new(QueryLog::new(process.clock.clone(), &process.registry));
+    let active = ActiveQueries::open(
+        &process.flags.tsdb_path,
+        process.flags.query_concurrency_max,
+        process.clock.clone(),
+    )?;
+    let engine = engine(process, queries.clone(), vec![query_log.clone(), Arc::new(active)]);
     let builtins = builtins(process, config.global.scrape_interval)?;
-    Ok(Parts { scraper, push, builtins, queries, hub: Some(Hub { store, engine, receiver, clusters }) })
+    Ok(Parts {
+        scraper,
+        push,
+        builtins,
+        queries,
+        hub: Some(Hub { store, engine, query_log, receiver, clusters }),
+    })
 }
 
 async fn open_store(process: &Process, config: &Config) -> Result<Arc<Tsdb>> {
@@ -108,7 +121,7 @@ fn receiver_options(flags: &Flags) -> receive::Options {
     }
 }
 
-fn engine(process: &Process, memory: Budget) -> Engine {
+fn engine(process: &Process, memory: Budget, follow: Vec<Arc<dyn Follow>>) -> Engine {
     let flags = &process.flags;
     let mut parse = ParseOptions::default();
     for feature in &flags.features {
@@ -126,6 +139,7 @@ fn engine(process: &Process, memory: Budget) -> Engine {
         parse,
         delayed_name_removal: flags.has_feature("promql-delayed-name-removal"),
         use_start_timestamps: flags.has_feature("use-start-timestamps"),
+        follow,
     };
     Engine::new(options, process.clock.clone(), &process.registry)
 }

@@ -17,6 +17,7 @@ use nave_tsdb::Tsdb;
 use super::Process;
 use super::cluster::{ClustersFile, View};
 use super::push::Push;
+use super::query::QueryLog;
 use super::target::{NodePage, Targets};
 use super::web;
 
@@ -33,6 +34,7 @@ pub(super) struct Parts {
 pub(super) struct Hub {
     pub(super) store: Arc<Tsdb>,
     pub(super) engine: Engine,
+    pub(super) query_log: Arc<QueryLog>,
     pub(super) receiver: Router,
     pub(super) clusters: Option<Arc<ClustersFile>>,
 }

@@ -1,7 +1,7 @@
 //! Reloading: by SIGHUP, `/-/reload` or a changed file. Whole or not at all.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -16,6 +16,7 @@ use super::Process;
 use super::cluster::ClustersFile;
 use super::part::Parts;
 use super::push::Push;
+use super::query::QueryLog;
 use crate::config::Config;
 use crate::signal;
 
@@ -26,6 +27,7 @@ pub(crate) struct Reloader {
     push: Arc<Push>,
     builtins: Vec<Builtin>,
     clusters: Option<Arc<ClustersFile>>,
+    query_log: Option<Arc<QueryLog>>,
     current: Mutex<Config>,
 }
 
@@ -38,6 +40,7 @@ impl Reloader {
             push: parts.push.clone(),
             builtins: parts.builtins.clone(),
             clusters: parts.hub.as_ref().and_then(|hub| hub.clusters.clone()),
+            query_log: parts.hub.as_ref().map(|hub| hub.query_log.clone()),
             current: Mutex::new(config.clone()),
         };
         reloader.apply(&config).await?;
@@ -113,6 +116,9 @@ impl Reloader {
 
     async fn apply(&self, config: &Config) -> Result<()> {
         self.process.status.set_default_step(config.global.evaluation_interval.as_ms());
+        if let Some(query_log) = &self.query_log {
+            query_log.reopen(Path::new(&config.global.query_log_file))?;
+        }
         self.push.apply(config).await?;
         self.scraper.reload(&config.scrape_configs, &self.builtins)?;
         Ok(())

@@ -36,8 +36,6 @@ impl Metrics {
         let concurrent_max = registry
             .gauge("prometheus_engine_queries_concurrent_max", "The max number of concurrent queries.");
         concurrent_max.set(max_concurrency as f64);
-        registry.gauge("prometheus_engine_query_log_enabled", "State of the query log.");
-        registry.counter("prometheus_engine_query_log_failures_total", "The number of query log failures.");
         let summary =
             registry.summary_family("prometheus_engine_query_duration_seconds", "Query timings.", &["slice"]);
         let histogram = registry.histogram_family(
