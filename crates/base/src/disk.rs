@@ -51,24 +51,6 @@ pub trait Disk: Send + Sync + Debug {
         Err(io::Error::new(io::ErrorKind::Unsupported, what))
     }
 
-    /// Gives a file a second name within one file system. The new name is there whole or not at all; an existing
-    /// one is [`io::ErrorKind::AlreadyExists`]. [`io::ErrorKind::Unsupported`] where there are no such names.
-    fn hard_link(&self, from: &Path, to: &Path) -> io::Result<()> {
-        let what = format!("this disk has no second names, {} cannot be {}", from.display(), to.display());
-        Err(io::Error::new(io::ErrorKind::Unsupported, what))
-    }
-    /// Bytes that may still be written on the file system of `dir`; [`u64::MAX`] when nobody knows.
-    fn free_bytes(&self, _dir: &Path) -> io::Result<u64> {
-        Ok(u64::MAX)
-    }
-
-    /// Gives a file a second name within one file system. The new name is there whole or not at all; an existing
-    /// one is [`io::ErrorKind::AlreadyExists`]. [`io::ErrorKind::Unsupported`] where there are no such names.
-    fn hard_link(&self, from: &Path, to: &Path) -> io::Result<()> {
-        let what = format!("this disk has no second names, {} cannot be {}", from.display(), to.display());
-        Err(io::Error::new(io::ErrorKind::Unsupported, what))
-    }
-
     /// Bytes that may still be written on the file system of `dir`; [`u64::MAX`] when nobody knows.
     fn free_bytes(&self, _dir: &Path) -> io::Result<u64> {
         Ok(u64::MAX)
@@ -163,6 +145,7 @@ mod tests {
         drop(disk.lock(&dir.join("LOCK")).unwrap());
         disk.link(&path, &dir.join("second")).unwrap();
         assert_eq!(disk.link(&path, &dir.join("meta")).unwrap_err().kind(), io::ErrorKind::AlreadyExists);
+        assert!(disk.free_bytes(dir).unwrap() > 0);
         disk.remove(&path).unwrap();
         assert_eq!(disk.open(&dir.join("second")).unwrap().len().unwrap(), 5);
         assert_eq!(disk.open(&path).unwrap_err().kind(), io::ErrorKind::NotFound);

@@ -70,6 +70,12 @@ impl Disk for LocalDisk {
         fs::hard_link(from, to)
     }
 
+    fn free_bytes(&self, dir: &Path) -> io::Result<u64> {
+        let dir = if dir.as_os_str().is_empty() { Path::new(".") } else { dir };
+        let space = rustix::fs::statvfs(dir)?;
+        Ok(space.f_bavail.saturating_mul(space.f_frsize))
+    }
+
     fn lock(&self, path: &Path) -> io::Result<Lock> {
         let file = fs::OpenOptions::new().create(true).append(true).open(path)?;
         file.try_lock()?;

@@ -121,6 +121,10 @@ impl Disk for MemoryDisk {
         Ok(())
     }
 
+    fn free_bytes(&self, _dir: &Path) -> io::Result<u64> {
+        Ok(self.room() as u64)
+    }
+
     fn lock(&self, path: &Path) -> io::Result<Lock> {
         let mut tree = self.0.lock();
         if tree.locks.get(path).is_some_and(|held| held.strong_count() > 0) {
