@@ -3,6 +3,7 @@
 //! What is written is durable only after [`File::sync`]; a new name is durable only after
 //! [`Disk::sync_dir`] of its folder. Calls block; run them on a thread that may block.
 
+mod fault;
 mod local;
 mod memory;
 
@@ -11,6 +12,7 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
+pub use fault::{FaultDisk, Faults, Incident, What};
 pub use local::LocalDisk;
 pub use memory::MemoryDisk;
 
@@ -152,10 +154,11 @@ mod tests {
     }
 
     #[test]
-    fn local_and_memory_disks_agree() {
+    fn all_disks_agree() {
         let dir = tempfile::tempdir().unwrap();
         check(&LocalDisk, &dir.path().join("a/b"));
         check(&MemoryDisk::default(), Path::new("/data"));
+        check(&FaultDisk::new(0, None), Path::new("/data"));
     }
 
     #[test]
