@@ -164,8 +164,9 @@ impl FaultDisk {
         for (path, node) in files {
             let mut node = node.lock();
             if at < node.bytes.len() {
-                node.bytes[at] ^= 1 << state.dice.u8(..8);
-                let what = What::Rotted { offset: at as u64 };
+                let mask = 1 << state.dice.u8(..8);
+                node.bytes[at] ^= mask;
+                let what = What::Rotted { offset: at as u64, mask };
                 let incident = Incident { operation: state.operations, path: path.clone(), what };
                 state.incidents.push(incident.clone());
                 return Some(incident);
@@ -173,6 +174,15 @@ impl FaultDisk {
             at -= node.bytes.len();
         }
         None
+    }
+
+    /// Flips the bits of `mask` in a byte of a file, for good; whether there is such a byte.
+    pub fn flip(&self, path: &Path, offset: u64, mask: u8) -> bool {
+        let state = self.0.state.lock();
+        let Some(node) = state.tree.names.get(path) else { return false };
+        let mut node = node.lock();
+        let byte = usize::try_from(offset).ok().and_then(|at| node.bytes.get_mut(at));
+        byte.map(|byte| *byte ^= mask).is_some()
     }
 
     /// Whoever appends or syncs waits from now on, until [`FaultDisk::release`].
@@ -183,7 +193,7 @@ impl FaultDisk {
     /// Blocks until somebody waits; with [`FaultDisk::hold`] this puts threads into a known order.
     pub fn wait_for_held(&self) {
         let mut state = self.0.state.lock();
-        while state.at_gate == 0 && state.gate_closed {
+        while state.at_gate == 0 && state.gate_closed && !state.down {
             self.0.gate.wait(&mut state);
         }
     }
@@ -208,12 +218,12 @@ impl FaultDisk {
     /// An operation on a name: all of it happens, or nothing and an error. The power may go before or after it.
     fn on_name<T>(
         &self,
-        (class, doing): (Class, &'static str),
+        doing: (Class, &'static str),
         path: &Path,
         work: impl FnOnce(&mut State) -> io::Result<T>,
     ) -> io::Result<T> {
         let mut state = self.0.state.lock();
-        match state.judge(class, doing, path) {
+        match state.judge(&self.0.gate, doing, path) {
             Verdict::Well => work(&mut state),
             Verdict::Fails(error) => {
                 if state.down && state.dice.bool() {
@@ -228,13 +238,14 @@ impl FaultDisk {
 }
 
 impl State {
-    fn judge(&mut self, class: Class, doing: &'static str, path: &Path) -> Verdict {
+    fn judge(&mut self, gate: &Condvar, (class, doing): (Class, &'static str), path: &Path) -> Verdict {
         if self.down {
             return Verdict::Down(io::Error::other("the power is cut"));
         }
         self.operations += 1;
         if self.left == Some(0) {
             self.down = true;
+            gate.notify_all();
             self.note(path, What::PowerCut(doing));
             return Verdict::Fails(io::Error::other("the power is cut"));
         }
@@ -382,6 +393,10 @@ impl Disk for FaultDisk {
         })
     }
 
+    fn free_bytes(&self, _dir: &Path) -> io::Result<u64> {
+        Ok(self.0.state.lock().room() as u64)
+    }
+
     fn link(&self, from: &Path, to: &Path) -> io::Result<()> {
         self.on_name((Class::Name, "linking"), from, |state| state.link(from, to))
     }
@@ -401,7 +416,7 @@ struct Handle {
 impl File for Handle {
     fn append(&self, bytes: &[u8]) -> io::Result<()> {
         let mut state = self.disk.pass_gate();
-        let (part, result) = match state.judge(Class::Write, "appending", &self.path) {
+        let (part, result) = match state.judge(&self.disk.0.gate, (Class::Write, "appending"), &self.path) {
             Verdict::Well if state.room() < bytes.len() => (state.room(), Err(state.full(&self.path))),
             Verdict::Well => (bytes.len(), Ok(())),
             Verdict::Fails(error) => {
@@ -416,7 +431,7 @@ impl File for Handle {
 
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
         let mut state = self.disk.0.state.lock();
-        match state.judge(Class::Read, "reading", &self.path) {
+        match state.judge(&self.disk.0.gate, (Class::Read, "reading"), &self.path) {
             Verdict::Well => {}
             Verdict::Fails(error) | Verdict::Down(error) => return Err(error),
         }
@@ -435,7 +450,7 @@ impl File for Handle {
     fn sync(&self) -> io::Result<()> {
         let mut state = self.disk.pass_gate();
         let mut node = self.node.lock();
-        match state.judge(Class::Sync, "syncing", &self.path) {
+        match state.judge(&self.disk.0.gate, (Class::Sync, "syncing"), &self.path) {
             Verdict::Well => {
                 node.sync();
                 Ok(())
@@ -454,7 +469,7 @@ impl File for Handle {
 
     fn len(&self) -> io::Result<u64> {
         let mut state = self.disk.0.state.lock();
-        match state.judge(Class::Read, "asking for the length", &self.path) {
+        match state.judge(&self.disk.0.gate, (Class::Read, "asking for the length"), &self.path) {
             Verdict::Well => Ok(self.node.lock().bytes.len() as u64),
             Verdict::Fails(error) | Verdict::Down(error) => Err(error),
         }

@@ -69,6 +69,8 @@ pub enum What {
     Rotted {
         /// Which byte.
         offset: u64,
+        /// Which of its bits.
+        mask: u8,
     },
     /// It took this long.
     Slow {
@@ -86,7 +88,7 @@ impl fmt::Display for Incident {
             What::Failed(doing) => write!(f, "{doing} failed"),
             What::Full => write!(f, "no room"),
             What::FlippedRead { offset } => write!(f, "a read flipped a bit of byte {offset}"),
-            What::Rotted { offset } => write!(f, "a bit of byte {offset} was flipped for good"),
+            What::Rotted { offset, .. } => write!(f, "a bit of byte {offset} was flipped for good"),
             What::Slow { ms } => write!(f, "took {ms} ms"),
             What::PowerCut(doing) => write!(f, "the power went while {doing}"),
         }

@@ -146,8 +146,12 @@ fn faults_come_at_their_rate_and_are_told() {
     assert!((50..150).contains(&count(|what| matches!(what, What::Failed(_)))));
     assert!(clock.now_ms() > 1000);
     disk.set_faults(Faults::default());
-    disk.rot(|path| path.ends_with("log")).unwrap();
-    assert_eq!(read(&disk, "log").unwrap().iter().map(|byte| byte.count_ones()).sum::<u32>(), 1);
+    let rotted = disk.rot(|path| path.ends_with("log")).unwrap();
+    let ones = || read(&disk, "log").unwrap().iter().map(|byte| byte.count_ones()).sum::<u32>();
+    assert_eq!(ones(), 1);
+    let What::Rotted { offset, mask } = rotted.what else { panic!("{rotted}") };
+    assert!(disk.flip(&rotted.path, offset, mask) && !disk.flip(&rotted.path, 100, mask));
+    assert_eq!(ones(), 0);
 }
 
 #[test]
