@@ -41,7 +41,9 @@ pub(crate) async fn range(State(server): State<Arc<Server>>, params: Params) -> 
              (?step=XX)",
         ));
     }
-    let options = options(&server, &params, limit)?;
+    let mut options = options(&server, &params, limit)?;
+    // Whoever asks for figures wants those of a whole evaluation.
+    options.reuse = params.get("nocache") != "1" && !wants_stats(&params);
     let store = server.select.clone();
     let found = server.engine.range(store, params.get("query"), start, end, step_ms, options).await?;
     Ok(answer(found, wants_stats(&params)))

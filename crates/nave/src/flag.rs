@@ -267,6 +267,9 @@ pub(crate) struct Server {
     /// Most bytes that one query may hold in memory.
     #[arg(long = "query.memory-limit", default_value = "2GB")]
     pub(crate) query_memory_max: ByteSize,
+    /// Memory for finished steps of range queries, which a refreshed dashboard need not evaluate again; 0 keeps none.
+    #[arg(long = "query.cache-size", default_value = "64MB")]
+    pub(crate) query_cache_max: ByteSize,
     /// Align scrape timestamps to the interval when they are off by at most the tolerance.
     #[arg(long = "scrape.adjust-timestamps", hide = true, num_args = 0..=1, require_equals = true, default_missing_value = switch!(), default_value = "true")]
     pub(crate) adjust_timestamps: bool,

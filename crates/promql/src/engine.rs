@@ -5,7 +5,9 @@
 //! - A query whose future is dropped ends soon.
 //! - A panic is an internal error of that query and of nothing else.
 
+mod cache;
 mod metric;
+mod reuse;
 mod run;
 #[cfg(test)]
 mod tests;
@@ -29,6 +31,7 @@ use crate::execute::{Context, Meter, Parts};
 use crate::follow::{Asked, Follow, Followed, Origin};
 use crate::parse::{ParseOptions, parse};
 use crate::plan::{self, Node, Query, Steps};
+use cache::Cache;
 use metric::Metrics;
 pub(crate) use run::Job;
 
@@ -55,6 +58,9 @@ pub struct EngineOptions {
     pub delayed_name_removal: bool,
     /// `rate` and its like look at start timestamps (`use-start-timestamps`).
     pub use_start_timestamps: bool,
+    /// For the settled steps of range queries, which the next refresh need not evaluate again; with a limit of 0
+    /// none are kept.
+    pub cache: Budget,
     /// Told of every query that is evaluated.
     pub follow: Vec<Arc<dyn Follow>>,
 }
@@ -73,6 +79,7 @@ impl Default for EngineOptions {
             parse: ParseOptions::default(),
             delayed_name_removal: false,
             use_start_timestamps: false,
+            cache: Budget::new("query cache", 0),
             follow: Vec::new(),
         }
     }
@@ -91,6 +98,8 @@ pub struct QueryOptions {
     pub limit: Option<usize>,
     /// The answer has the plan, with what each node gave.
     pub explain: bool,
+    /// The answer may be put together from steps that were evaluated before. It is the same, its figures are not.
+    pub reuse: bool,
     /// Who asks, for those who follow queries.
     pub origin: Option<Arc<Origin>>,
     /// Ends the query.
@@ -103,6 +112,7 @@ pub struct Engine {
     options: Arc<EngineOptions>,
     clock: SharedClock,
     queue: Arc<Semaphore>,
+    cache: Arc<Cache>,
     metrics: Metrics,
 }
 
@@ -112,7 +122,8 @@ impl Engine {
     pub fn new(options: EngineOptions, clock: SharedClock, registry: &Registry) -> Self {
         let queue = Arc::new(Semaphore::new(options.max_concurrency.clamp(1, Semaphore::MAX_PERMITS)));
         let metrics = Metrics::new(registry, options.max_concurrency);
-        Self { options: Arc::new(options), clock, queue, metrics }
+        let cache = Arc::new(Cache::new(options.cache.clone(), registry));
+        Self { options: Arc::new(options), clock, queue, cache, metrics }
     }
 
     /// The options it was made with.
@@ -148,7 +159,11 @@ impl Engine {
         step_ms: i64,
         options: QueryOptions,
     ) -> Result<Answer, QueryError> {
-        self.run(store, query, range_steps(start, end, step_ms)?, false, options).await
+        let steps = range_steps(start, end, step_ms)?;
+        if options.reuse && options.limit.is_none() {
+            return self.range_with_reuse(store, query, steps, options).await;
+        }
+        self.run(store, query, steps, false, options).await
     }
 
     /// The plan of `query` as text, one node per line.
@@ -182,11 +197,10 @@ impl Engine {
                 "invalid expression type {ty:?} for range query, must be Scalar or instant Vector"
             )));
         }
-        let lookback = lookback.filter(|lookback| !lookback.is_zero()).unwrap_or(self.options.lookback);
         let query = Query {
             steps,
             is_instant,
-            lookback_ms: i64::try_from(lookback.as_millis()).unwrap_or(i64::MAX),
+            lookback_ms: self.lookback_ms(lookback),
             default_step_ms: self.options.default_step_ms.load(Ordering::Relaxed),
             delayed_names: self.options.delayed_name_removal,
             use_starts: self.options.use_start_timestamps,
@@ -194,6 +208,11 @@ impl Engine {
         let mut plan = plan::build(&expr, query)?;
         plan::optimize(&mut plan, steps);
         Ok(plan)
+    }
+
+    fn lookback_ms(&self, own: Option<Duration>) -> i64 {
+        let lookback = own.filter(|lookback| !lookback.is_zero()).unwrap_or(self.options.lookback);
+        i64::try_from(lookback.as_millis()).unwrap_or(i64::MAX)
     }
 
     async fn run(
@@ -206,6 +225,18 @@ impl Engine {
     ) -> Result<Answer, QueryError> {
         let started = self.clock.monotonic();
         let plan = self.plan(query, steps, is_instant, options.lookback)?;
+        self.execute(store, (query, plan, started), steps, is_instant, options).await
+    }
+
+    /// Evaluates a plan that was made since `started`.
+    async fn execute(
+        &self,
+        store: Arc<dyn Select>,
+        (query, plan, started): (&str, Node, Duration),
+        steps: Steps,
+        is_instant: bool,
+        options: QueryOptions,
+    ) -> Result<Answer, QueryError> {
         let prepared = self.clock.monotonic();
         let timeout = options.timeout.map_or(self.options.timeout, |own| own.min(self.options.timeout));
         let cancel = options.cancel.child_token();

@@ -64,7 +64,7 @@ pub(super) async fn start(process: &Process, config: &Config) -> Result<Parts> {
         process.flags.query_concurrency_max,
         process.clock.clone(),
     )?;
-    let engine = engine(process, queries.clone(), vec![query_log.clone(), Arc::new(active)]);
+    let engine = engine(process, &queries, vec![query_log.clone(), Arc::new(active)]);
     let builtins = builtins(process, config.global.scrape_interval)?;
     Ok(Parts {
         scraper,
@@ -121,24 +121,26 @@ fn receiver_options(flags: &Flags) -> receive::Options {
     }
 }
 
-fn engine(process: &Process, memory: Budget, follow: Vec<Arc<dyn Follow>>) -> Engine {
+fn engine(process: &Process, memory: &Budget, follow: Vec<Arc<dyn Follow>>) -> Engine {
     let flags = &process.flags;
     let mut parse = ParseOptions::default();
     for feature in &flags.features {
         // Features of other parts are no business of the parser.
         let _ = parse.enable(feature);
     }
+    let cache_bytes = usize::try_from(flags.query_cache_max.0).unwrap_or(usize::MAX);
     let options = EngineOptions {
         lookback: flags.lookback_delta.into(),
         timeout: flags.query_timeout.into(),
         max_samples: flags.query_samples_max,
         max_concurrency: flags.query_concurrency_max,
-        memory,
+        memory: memory.clone(),
         query_memory_bytes_max: usize::try_from(flags.query_memory_max.0).unwrap_or(usize::MAX),
         default_step_ms: process.status.default_step(),
         parse,
         delayed_name_removal: flags.has_feature("promql-delayed-name-removal"),
         use_start_timestamps: flags.has_feature("use-start-timestamps"),
+        cache: memory.child("query cache", cache_bytes),
         follow,
     };
     Engine::new(options, process.clock.clone(), &process.registry)

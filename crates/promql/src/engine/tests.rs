@@ -225,3 +225,67 @@ async fn plans_show_what_nodes_gave() {
     let plain = engine.instant(store(), query, Timestamp(600_000), QueryOptions::default()).await.unwrap();
     assert_eq!(plain.plan, None);
 }
+
+/// A store with a watermark that tests move.
+struct Settling {
+    inner: MemoryStore,
+    watermark: parking_lot::Mutex<Watermark>,
+}
+
+impl Select for Settling {
+    fn open(&self, selection: Selection) -> BoxFuture<'_, Result<Box<dyn Selected>, SelectError>> {
+        self.inner.open(selection)
+    }
+
+    fn watermark(&self) -> Watermark {
+        *self.watermark.lock()
+    }
+}
+
+/// Refreshes panels while samples arrive, some of them late: with and without reuse the answers are the same.
+#[tokio::test]
+async fn reused_steps_change_no_answer() {
+    const QUERIES: [&str; 6] = [
+        "m",
+        "sum(rate(m[1m]))",
+        "topk(1, m)",
+        "m offset -20s",
+        "max_over_time(m[30s:7s])",
+        "absent(m{i=\"9\"})",
+    ];
+    let registry = Registry::default();
+    let cache = Budget::new("query cache", 1 << 20);
+    let options = EngineOptions { cache, lookback: Duration::from_secs(25), ..EngineOptions::default() };
+    let engine = Engine::new(options, SystemClock::shared(), &registry);
+    let watermark = parking_lot::Mutex::new(Watermark { epoch: 0, settled: Timestamp(0) });
+    let store = Arc::new(Settling { inner: MemoryStore::new(), watermark });
+    let random = nave_base::random::Random::from_seed(7);
+    let label = |i: u64| Labels::from_pairs([("__name__", "m"), ("i", &i.to_string())]).unwrap();
+    for round in 1..200i64 {
+        let now = round * 5_000;
+        let settled = now - 12_000;
+        let late = random.u64().is_multiple_of(40);
+        let at = if late { settled - 40_000 } else { now - (random.u64() % 11) as i64 * 1_000 };
+        // The same time twice is a conflict, which is as good as nothing here.
+        let _ = store.inner.append_float(&label(random.u64() % 4), Timestamp(at), random.u64() as u8 as f64);
+        let epoch = store.watermark().epoch + u64::from(late);
+        *store.watermark.lock() = Watermark { epoch, settled: Timestamp(settled) };
+        let query = QUERIES[(random.u64() % 6) as usize];
+        let start = Timestamp((now - 300_000).div_euclid(10_000) * 10_000);
+        let ask = async |reuse| {
+            let options = QueryOptions { reuse, ..QueryOptions::default() };
+            let answer = engine.range(store.clone(), query, start, Timestamp(now), 10_000, options).await;
+            let Value::Matrix(series) = answer.unwrap().value else { panic!("a matrix") };
+            let bits = |series: &crate::Series| series.columns.values.iter().map(|v| v.to_bits()).collect();
+            let points = |series: crate::Series| {
+                let bits: Vec<u64> = bits(&series);
+                (series.labels.to_string(), series.columns.timestamps, bits)
+            };
+            series.into_iter().map(points).collect::<Vec<_>>()
+        };
+        assert_eq!(ask(true).await, ask(false).await, "{query} in round {round}");
+    }
+    let page = registry.page(Format::Text);
+    let saved = page.lines().find_map(|line| line.strip_prefix("nave_query_cache_steps_saved_total "));
+    assert!(saved.is_some_and(|saved| saved.parse::<f64>().unwrap() > 1000.0), "{page}");
+}

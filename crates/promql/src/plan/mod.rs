@@ -221,6 +221,13 @@ impl Node {
         }
     }
 
+    /// The newest time that any selector in or below this node asks from the store; `None` without selectors.
+    pub(crate) fn newest_read(&mut self) -> Option<i64> {
+        let own = self.source_mut().map(|source| source.range.max.0);
+        let below = self.children_mut().into_iter().filter_map(Self::newest_read);
+        own.into_iter().chain(below).max()
+    }
+
     /// The shift of the first selector in or below this node, with those of the subqueries around it.
     fn first_shift(&self) -> Option<Shift> {
         let of_range = |input: &RangeInput| match input {
