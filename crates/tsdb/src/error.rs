@@ -1,6 +1,6 @@
 //! Why the store could not be opened or kept.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Why the store could not be opened or kept.
 #[derive(Debug, thiserror::Error)]
@@ -22,4 +22,28 @@ pub enum Error {
     /// The log cannot be read or written.
     #[error(transparent)]
     Log(#[from] nave_wal::Error),
+    /// The manifest cannot be used; nothing was changed.
+    #[error("manifest {}: {what}; restore it from a copy, or rebuild it with `nave tsdb repair`", path.display())]
+    Manifest {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        what: String,
+    },
+    /// A file that was to be replaced is not there any more: something else replaced it first.
+    #[error("file {id} is not in the catalog any more")]
+    Gone {
+        /// The file's name.
+        id: String,
+    },
+    /// A part or block cannot be read or written.
+    #[error(transparent)]
+    Block(#[from] nave_block::Error),
+}
+
+impl Error {
+    /// A failure of the file system in `dir`.
+    pub(crate) fn folder(dir: &Path, error: &std::io::Error) -> Self {
+        Self::Folder { dir: dir.to_owned(), message: error.to_string() }
+    }
 }

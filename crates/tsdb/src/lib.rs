@@ -12,6 +12,8 @@
 //! [`Reason::Unsupported`]: nave_model::append::Reason::Unsupported
 
 mod bits;
+#[allow(dead_code, unused_imports)] // in use within the hour
+mod catalog;
 mod chunk;
 mod error;
 mod head;
