@@ -44,7 +44,7 @@ fn read(index: &Index) {
         _ = index.labels(series, &mut cache, &mut scratch);
     }
     for name in ["__name__", "pod"] {
-        if let Ok(found) = index.postings_where(name, "", |_| true) {
+        if let Ok(found) = index.postings_where(name, "", |_| Ok(true)) {
             assert!(found.max().is_none_or(|last| last < index.series()), "only series that exist");
         }
     }

@@ -7,8 +7,8 @@ use nave_block::page::{Kind, Origin, Page, PageWriter, SAMPLES_MAX, Scratch};
 pub fn block_page(input: &[u8]) {
     let Some((how, rest)) = input.split_first() else { return };
     match how % 4 {
-        0 => read(Kind::Values, &sealed(rest)),
-        1 => read(Kind::Times, &sealed(rest)),
+        0 => read(Kind::Values, sealed(rest)),
+        1 => read(Kind::Times, sealed(rest)),
         2 => round_trip(rest),
         _ => damaged(rest),
     }
@@ -21,7 +21,7 @@ fn sealed(bytes: &[u8]) -> Vec<u8> {
     page
 }
 
-fn read(kind: Kind, bytes: &[u8]) {
+fn read(kind: Kind, bytes: Vec<u8>) {
     let mut scratch = Scratch::new().expect("memory for a decompressor");
     let Ok(page) = Page::open(kind, bytes, &mut scratch) else { return };
     let counts: usize = (0..page.columns()).filter_map(|i| page.count(i)).sum();
@@ -30,7 +30,7 @@ fn read(kind: Kind, bytes: &[u8]) {
         let (mut values, mut times) = (Vec::new(), Vec::new());
         let result = match kind {
             Kind::Values => page.values(i, &mut scratch, &mut values),
-            Kind::Times => page.times(i, &mut scratch, &mut times),
+            _ => page.numbers(i, &mut scratch, &mut times),
         };
         if result.is_ok() {
             assert_eq!(Some(values.len() + times.len()), page.count(i), "as many as declared");
@@ -44,7 +44,7 @@ fn write(input: &[u8]) -> (Vec<Vec<f64>>, Vec<u8>) {
     let columns: Vec<Vec<f64>> = values.chunks(16).map(<[f64]>::to_vec).collect();
     let mut writer = PageWriter::new(Kind::Values).expect("memory for a compressor");
     for (series, column) in (0..).zip(&columns) {
-        writer.push_values(Origin { series, times: 0 }, column);
+        writer.push_values(Origin { series, ..Origin::default() }, column);
     }
     let mut page = Vec::new();
     writer.finish(&mut page).expect("a page can be written");
@@ -54,7 +54,7 @@ fn write(input: &[u8]) -> (Vec<Vec<f64>>, Vec<u8>) {
 fn round_trip(input: &[u8]) {
     let (columns, bytes) = write(&input[..input.len().min(SAMPLES_MAX)]);
     let mut scratch = Scratch::new().expect("memory for a decompressor");
-    let page = Page::open(Kind::Values, &bytes, &mut scratch).expect("what was written opens");
+    let page = Page::open(Kind::Values, bytes, &mut scratch).expect("what was written opens");
     for (i, column) in columns.iter().enumerate() {
         let mut values = Vec::new();
         page.values(i, &mut scratch, &mut values).expect("what was written is read");
@@ -70,5 +70,5 @@ fn damaged(input: &[u8]) {
         let at = 4 + usize::from(change[0]) % (bytes.len() - 4);
         bytes[at] ^= change[1];
     }
-    read(Kind::Values, &sealed(&bytes[4..]));
+    read(Kind::Values, sealed(&bytes[4..]));
 }

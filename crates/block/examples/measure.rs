@@ -12,9 +12,11 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use nave_base::disk::{Disk, MemoryDisk};
-use nave_block::block::{Block, BlockId, BlockWriter, LocalFile, Options};
 use nave_block::page::{Kind, Origin, Page, PageWriter, Scratch};
+use nave_block::{Block, BlockId, BlockWriter, LocalFile, NO_ID, Options, PageCache};
 use nave_model::label::Labels;
+use nave_model::select::Columns as Samples;
+use nave_model::time::Timestamp;
 
 type Columns = Vec<Vec<f64>>;
 
@@ -53,7 +55,7 @@ fn write_pages(columns: &[Vec<f64>], page_samples: usize) -> std::io::Result<Vec
             writer.finish(&mut page)?;
             pages.push(page);
         }
-        writer.push_values(Origin { series, times: series % 3 }, column);
+        writer.push_values(Origin { series, times: series % 3, ..Origin::default() }, column);
     }
     let mut page = Vec::new();
     writer.finish(&mut page)?;
@@ -65,7 +67,7 @@ fn read_pages(pages: &[Vec<u8>], mut column: impl FnMut(&[f64])) -> Result<(), B
     let mut scratch = Scratch::new()?;
     let mut values = Vec::new();
     for bytes in pages {
-        let page = Page::open(Kind::Values, bytes, &mut scratch)?;
+        let page = Page::open(Kind::Values, bytes.clone(), &mut scratch)?;
         for i in 0..page.columns() {
             values.clear();
             page.values(i, &mut scratch, &mut values)?;
@@ -132,7 +134,7 @@ fn measure_times(
         times.iter().map(|column| column.iter().map(|t| t + noise()).collect()).collect();
     for (what, columns) in [("times", times), ("times, jitter", &jitter)] {
         let mut writer = PageWriter::new(Kind::Times)?;
-        columns.iter().for_each(|column| writer.push_times(column));
+        columns.iter().for_each(|column| writer.push_numbers(column));
         let mut page = Vec::new();
         writer.finish(&mut page)?;
         let each = page.len() as f64 / columns.iter().map(Vec::len).sum::<usize>() as f64;
@@ -158,11 +160,13 @@ fn measure_block(
     let mut writer = BlockWriter::create(Arc::new(disk.clone()), path, id, Options::default())?;
     for (series, values) in series.iter().zip(columns) {
         let target = TARGETS.iter().position(|target| series.contains(target)).unwrap_or(0);
-        writer.push(&Labels::from_pairs([("__name__", series)])?, &times[target], values)?;
+        let timestamps = times[target].iter().map(|time| Timestamp(*time)).collect();
+        let samples = Samples { timestamps, values: values.clone(), ..Samples::default() };
+        writer.push(&Labels::from_pairs([("__name__", series)])?, NO_ID, &samples)?;
     }
     let meta = writer.finish()?;
     let file = disk.open(path)?;
-    let block = Block::open(LocalFile(Arc::clone(&file)))?;
+    let block = Block::open(LocalFile(Arc::clone(&file)), PageCache::none())?;
     assert!(block.verify(&mut Scratch::new()?)?.is_empty());
     let bytes = file.len()? - block.index_bytes();
     let per_sample = bytes as f64 / meta.samples as f64;

@@ -35,6 +35,9 @@ pub enum Error {
     /// A series that the index does not take.
     #[error(transparent)]
     Series(#[from] IndexError),
+    /// The caller asked to stop.
+    #[error("block: the search was canceled")]
+    Cancelled,
     /// Samples that are no series: none, of unequal number, or with times that do not ascend.
     #[error("samples of series {series} cannot be written: {reason}")]
     Samples {

@@ -14,7 +14,15 @@ mod decimal;
 mod error;
 pub mod index;
 pub mod page;
+mod select;
 mod stream;
 
+pub use block::{
+    Block, BlockId, BlockWriter, Entry, FileKind, LocalFile, Meta, NO_ID, Options, PageCache, ReadRange,
+    SeqRange, series_order,
+};
 pub use damage::Damage;
 pub use error::Error;
+pub use index::{Index, Postings, RowCache};
+pub use page::Scratch;
+pub use select::select;

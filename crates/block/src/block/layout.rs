@@ -51,13 +51,13 @@ pub struct PageEntry {
     pub offset: u64,
     /// Its bytes.
     pub len: usize,
-    /// First series (values) or first column (times).
+    /// First series (values, ids) or first column (times, histograms).
     pub first: u32,
-    /// Last series (values) or last column (times).
+    /// Last series (values, ids) or last column (times, histograms).
     pub last: u32,
     /// Its samples.
     pub samples: usize,
-    /// First and last sample.
+    /// First and last sample; of times the smallest and the greatest number; nothing of ids.
     pub range: TimeRange,
 }
 
@@ -192,11 +192,8 @@ pub(super) fn take_directory(bytes: &[u8], end: u64) -> Result<Vec<PageEntry>, D
 }
 
 fn take_page(cursor: &mut Cursor<'_>, offset: u64) -> Result<PageEntry, Damage> {
-    let kind = match cursor.byte()? {
-        1 => Kind::Values,
-        2 => Kind::Times,
-        code => return Err(cursor.damage(format!("unknown kind of page {code}"))),
-    };
+    let code = cursor.byte()?;
+    let kind = Kind::from_code(code).ok_or_else(|| cursor.damage(format!("unknown kind of page {code}")))?;
     let len = cursor.count("bytes of a page", u32::MAX as usize)?;
     let first = cursor.count("series or columns", u32::MAX as usize)? as u32;
     let more = cursor.count("series or columns", (u32::MAX - first) as usize)? as u32;

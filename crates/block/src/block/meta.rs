@@ -56,6 +56,25 @@ impl FromStr for BlockId {
     }
 }
 
+/// The flushes of the store whose samples a file holds: `lo ..= hi`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct SeqRange {
+    /// The first.
+    pub lo: u64,
+    /// The last.
+    pub hi: u64,
+}
+
+/// What a file is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum FileKind {
+    /// Pages and numbers of series, without a label index: what a flush writes.
+    Part,
+    /// With a label index.
+    #[default]
+    Block,
+}
+
 /// What a block says about itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Meta {
@@ -65,10 +84,16 @@ pub struct Meta {
     pub tenant: String,
     /// First and last sample; of an empty block a range in which nothing is.
     pub range: TimeRange,
-    /// Series in the index.
+    /// Its series.
     pub series: u32,
     /// Samples in all pages.
     pub samples: u64,
+    /// How many of them are native histograms.
+    pub histograms: u64,
+    /// Which flushes it holds.
+    pub seq: SeqRange,
+    /// With or without a label index.
+    pub kind: FileKind,
 }
 
 /// The most bytes of a tenant's name.
@@ -83,7 +108,10 @@ impl Meta {
         varint::put_i64(out, self.range.min.0);
         varint::put_i64(out, self.range.max.0);
         varint::put_u64(out, u64::from(self.series));
-        varint::put_u64(out, self.samples);
+        for number in [self.samples, self.histograms, self.seq.lo, self.seq.hi] {
+            varint::put_u64(out, number);
+        }
+        out.push(u8::from(self.kind == FileKind::Block));
         seal(out, start);
     }
 
@@ -95,9 +123,15 @@ impl Meta {
         let tenant = tenant.ok_or_else(|| cursor.damage("expected a tenant's name"))?.to_owned();
         let range = TimeRange { min: Timestamp(cursor.i64()?), max: Timestamp(cursor.i64()?) };
         let series = cursor.count("series", u32::MAX as usize)? as u32;
-        let samples = cursor.u64()?;
+        let (samples, histograms) = (cursor.u64()?, cursor.u64()?);
+        let seq = SeqRange { lo: cursor.u64()?, hi: cursor.u64()? };
+        let kind = match cursor.byte()? {
+            0 => FileKind::Part,
+            1 => FileKind::Block,
+            code => return Err(cursor.damage(format!("unknown kind of file {code}"))),
+        };
         cursor.end()?;
-        Ok(Self { id, tenant, range, series, samples })
+        Ok(Self { id, tenant, range, series, samples, histograms, seq, kind })
     }
 }
 

@@ -4,14 +4,35 @@
 //! [`Block`] reads ranges of the file through [`ReadRange`], be it local or remote: the footer, the parts
 //! it names, then pages as series are asked for. Every byte of the file is under one of its checksums.
 
+mod cache;
+mod cursor;
 mod layout;
 mod meta;
 mod read;
+mod samples;
+mod source;
 #[cfg(test)]
 mod tests;
 mod write;
 
+use std::cmp::Ordering;
+
+use nave_model::label::Labels;
+
+pub use cache::PageCache;
+pub use cursor::{Cursor, Entry};
 pub use layout::PageEntry;
-pub use meta::{BlockId, Meta};
-pub use read::{Block, LocalFile, ReadRange};
+pub use meta::{BlockId, FileKind, Meta, SeqRange};
+pub use read::Block;
+pub(crate) use samples::Run;
+pub use source::{LocalFile, ReadRange};
 pub use write::{BlockWriter, Options};
+
+/// The number of a series that the store's registry does not know.
+pub const NO_ID: u32 = u32::MAX;
+
+/// The order of series in files: metric name first, then labels.
+#[must_use]
+pub fn series_order(a: &Labels, b: &Labels) -> Ordering {
+    (a.metric_name(), a).cmp(&(b.metric_name(), b))
+}

@@ -1,86 +1,79 @@
-//! Reads a block by ranges of bytes.
+//! An open block: what is in it, and reading it by ranges of bytes.
 
-use std::fmt::Debug;
 use std::io;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
-use nave_base::disk::File;
+use nave_model::select::Columns;
+use nave_model::time::TimeRange;
 
-use super::Meta;
 use super::layout::{
     FOOTER_LEN, Footer, HEADER_LEN, PageEntry, Refusal, Section, take_directory, take_header,
 };
+use super::samples::{Pages, append_series};
+use super::{Cursor, FileKind, Meta, NO_ID, PageCache, ReadRange};
 use crate::damage::Damage;
 use crate::error::Error;
 use crate::index::{Index, Parts};
 use crate::page::{Kind, Page, Scratch};
 
-/// Where a block's bytes come from: a local file, memory, or ranged reads of an object.
-pub trait ReadRange: Debug + Send + Sync {
-    /// Bytes there are.
-    ///
-    /// # Errors
-    /// Of the source.
-    fn len(&self) -> io::Result<u64>;
-
-    /// Whether there are none.
-    ///
-    /// # Errors
-    /// Of the source.
-    fn is_empty(&self) -> io::Result<bool> {
-        Ok(self.len()? == 0)
-    }
-
-    /// Exactly the `len` bytes at `offset`.
-    ///
-    /// # Errors
-    /// Of the source; [`io::ErrorKind::UnexpectedEof`] when there are fewer.
-    fn read_range(&self, offset: u64, len: usize) -> io::Result<Vec<u8>>;
-}
-
-/// A file of a disk.
-#[derive(Debug, Clone)]
-pub struct LocalFile(pub Arc<dyn File>);
-
-impl ReadRange for LocalFile {
-    fn len(&self) -> io::Result<u64> {
-        self.0.len()
-    }
-
-    fn read_range(&self, offset: u64, len: usize) -> io::Result<Vec<u8>> {
-        let mut bytes = vec![0; len];
-        let mut filled = 0;
-        while filled < len {
-            match self.0.read_at(&mut bytes[filled..], offset + filled as u64)? {
-                0 => return Err(io::ErrorKind::UnexpectedEof.into()),
-                read => filled += read,
-            }
-        }
-        Ok(bytes)
-    }
-}
-
-impl ReadRange for Vec<u8> {
-    fn len(&self) -> io::Result<u64> {
-        Ok(self.as_slice().len() as u64)
-    }
-
-    fn read_range(&self, offset: u64, len: usize) -> io::Result<Vec<u8>> {
-        let start = usize::try_from(offset).unwrap_or(usize::MAX);
-        let bytes = self.get(start..start.saturating_add(len)).ok_or(io::ErrorKind::UnexpectedEof)?;
-        Ok(bytes.to_vec())
-    }
-}
-
-/// An open block: index and directory in memory, pages in the source.
+/// An open block: index and directory in memory, pages in the source and in the cache.
 #[derive(Debug)]
 pub struct Block<R> {
     source: R,
+    cache: PageCache,
     meta: Meta,
-    index: Index,
+    index: Option<Index>,
     index_bytes: u64,
+    file_len: u64,
+    directory: Directory,
+    ids: OnceLock<Arc<[u32]>>,
+}
+
+/// The pages by kind, each in order.
+#[derive(Debug, Default)]
+struct Directory {
     values: Vec<PageEntry>,
     times: Vec<PageEntry>,
+    histograms: Vec<PageEntry>,
+    ids: Vec<PageEntry>,
+}
+
+impl Directory {
+    fn new(pages: Vec<PageEntry>) -> Self {
+        let mut directory = Self::default();
+        for page in pages {
+            match page.kind {
+                Kind::Values => directory.values.push(page),
+                Kind::Times => directory.times.push(page),
+                Kind::Histograms => directory.histograms.push(page),
+                Kind::Ids => directory.ids.push(page),
+            }
+        }
+        directory
+    }
+
+    fn of(&self, kind: Kind) -> &[PageEntry] {
+        match kind {
+            Kind::Values => &self.values,
+            Kind::Times => &self.times,
+            Kind::Histograms => &self.histograms,
+            Kind::Ids => &self.ids,
+        }
+    }
+}
+
+/// Pages through the block's cache.
+struct Cached;
+
+impl<R: ReadRange> Pages<R> for Cached {
+    fn page(
+        &mut self,
+        block: &Block<R>,
+        entry: &PageEntry,
+        scratch: &mut Scratch,
+    ) -> Result<Arc<Page>, Error> {
+        block.load(entry, scratch).map(Arc::new)
+    }
 }
 
 impl<R: ReadRange> Block<R> {
@@ -88,7 +81,7 @@ impl<R: ReadRange> Block<R> {
     ///
     /// # Errors
     /// When the source fails, one of them is damaged, or the format is of a later version.
-    pub fn open(source: R) -> Result<Self, Error> {
+    pub fn open(source: R, cache: PageCache) -> Result<Self, Error> {
         let len = source.len().map_err(Error::io("cannot tell the length"))?;
         if len < (HEADER_LEN + FOOTER_LEN) as u64 {
             let what = format!("expected at least {} bytes, the file has {len}", HEADER_LEN + FOOTER_LEN);
@@ -104,19 +97,16 @@ impl<R: ReadRange> Block<R> {
         let end = footer.dictionary.offset;
         let pages = take_directory(&read_section(&source, footer.directory)?, end);
         let pages = pages.map_err(Error::damaged("directory", footer.directory.offset))?;
-        let parts = Parts {
-            dictionary: read_section(&source, footer.dictionary)?,
-            postings: read_section(&source, footer.postings)?,
-            rows: read_section(&source, footer.rows)?,
+        let index = match meta.kind {
+            FileKind::Part => None,
+            FileKind::Block => Some(open_index(&source, &footer)?),
         };
-        let index = Index::open(parts).map_err(Error::damaged("index", end))?;
-        if index.series() != meta.series || meta.id != id {
+        if index.as_ref().is_some_and(|index| index.series() != meta.series) || meta.id != id {
             let what = "expected the name of the header and the series of the index";
             return Err(Error::damaged("meta", footer.meta.offset)(Damage::new("meta", 0, what)));
         }
-        let (values, times) = pages.into_iter().partition(|page| page.kind == Kind::Values);
-        let index_bytes = footer.directory.offset - end;
-        Ok(Self { source, meta, index, index_bytes, values, times })
+        let (index_bytes, directory) = (footer.directory.offset - end, Directory::new(pages));
+        Ok(Self { source, cache, meta, index, index_bytes, file_len: len, directory, ids: OnceLock::new() })
     }
 
     /// What the block says about itself.
@@ -124,9 +114,9 @@ impl<R: ReadRange> Block<R> {
         &self.meta
     }
 
-    /// The label index.
-    pub fn index(&self) -> &Index {
-        &self.index
+    /// The label index; none of a part.
+    pub fn index(&self) -> Option<&Index> {
+        self.index.as_ref()
     }
 
     /// Bytes of the label index in the file.
@@ -134,14 +124,75 @@ impl<R: ReadRange> Block<R> {
         self.index_bytes
     }
 
-    /// Pages of values, in order of series.
-    pub fn value_pages(&self) -> &[PageEntry] {
-        &self.values
+    /// Bytes of the file.
+    pub fn file_len(&self) -> u64 {
+        self.file_len
     }
 
-    /// Pages of times, in order of columns.
-    pub fn time_pages(&self) -> &[PageEntry] {
-        &self.times
+    /// The cache it was opened with.
+    pub fn cache(&self) -> &PageCache {
+        &self.cache
+    }
+
+    /// Pages of a kind, in order.
+    pub fn pages(&self, kind: Kind) -> &[PageEntry] {
+        self.directory.of(kind)
+    }
+
+    /// The pages of values that may have samples of a series.
+    pub(super) fn value_pages_of(&self, ordinal: u32) -> &[PageEntry] {
+        let values = &self.directory.values;
+        let from = values.partition_point(|page| page.last < ordinal);
+        let count = values[from..].partition_point(|page| page.first <= ordinal);
+        &values[from..from + count]
+    }
+
+    /// The page of times or of histograms in which a column is.
+    pub(super) fn page_of(&self, kind: Kind, column: u32) -> Result<&PageEntry, Error> {
+        let pages = self.pages(kind);
+        let at = pages.partition_point(|page| page.last < column);
+        pages.get(at).filter(|page| page.first <= column).ok_or_else(|| {
+            let what = format!("no {} has column {column}", kind.part());
+            Error::damaged("directory", 0)(Damage::new("directory", 0, what))
+        })
+    }
+
+    /// Whether a page has samples of this series and overlaps `range`, so that reading it is worth the while.
+    pub fn may_have(&self, ordinal: u32, range: TimeRange) -> bool {
+        self.value_pages_of(ordinal).iter().any(|page| page.range.overlaps(&range))
+    }
+
+    /// The numbers of all series in the store's registry, by ordinal; [`NO_ID`] where there is none. Read when they
+    /// are first asked for.
+    ///
+    /// # Errors
+    /// When the source fails or a page of ids is damaged.
+    pub fn ids(&self) -> Result<Arc<[u32]>, Error> {
+        if let Some(ids) = self.ids.get() {
+            return Ok(Arc::clone(ids));
+        }
+        let ids = self.read_ids()?;
+        Ok(Arc::clone(self.ids.get_or_init(|| ids.into())))
+    }
+
+    fn read_ids(&self) -> Result<Vec<u32>, Error> {
+        let mut scratch = Scratch::new().map_err(Error::io("no memory for a decompressor"))?;
+        let mut ids = vec![NO_ID; self.meta.series as usize];
+        let mut numbers = Vec::new();
+        for entry in self.pages(Kind::Ids) {
+            let damaged = || Error::damaged(entry.kind.part(), entry.offset);
+            let page = self.load(entry, &mut scratch)?;
+            numbers.clear();
+            page.numbers(0, &mut scratch, &mut numbers).map_err(damaged())?;
+            let (first, last) = (entry.first as usize, entry.last as usize);
+            let places = ids.get_mut(first..=last).filter(|places| places.len() == numbers.len());
+            let wrong =
+                || damaged()(Damage::new("page", 0, format!("it has no ids of series {first} to {last}")));
+            for (place, number) in places.ok_or_else(wrong)?.iter_mut().zip(&numbers) {
+                *place = u32::try_from(*number).map_err(|_| wrong())?;
+            }
+        }
+        Ok(ids)
     }
 
     /// The bytes of a page, unchecked until it is opened.
@@ -152,64 +203,31 @@ impl<R: ReadRange> Block<R> {
         self.source.read_range(page.offset, page.len).map_err(Error::io("cannot read a page"))
     }
 
-    /// Appends all samples of a series, times in ms.
+    /// A page, read and opened.
+    pub(super) fn load(&self, entry: &PageEntry, scratch: &mut Scratch) -> Result<Page, Error> {
+        let bytes = self.read_page(entry)?;
+        open_page(entry, bytes, scratch).map_err(Error::damaged(entry.kind.part(), entry.offset))
+    }
+
+    /// Appends the samples of a series in `range` to `out`. What is damaged is left out and named in `damages`; a
+    /// series that does not exist has no samples.
     ///
     /// # Errors
-    /// When the source fails or a page is damaged; what was appended before is then cut off again.
+    /// When the source fails.
     pub fn read(
         &self,
-        series: u32,
+        ordinal: u32,
+        range: TimeRange,
         scratch: &mut Scratch,
-        times: &mut Vec<i64>,
-        values: &mut Vec<f64>,
+        out: &mut Columns,
+        damages: &mut Vec<Error>,
     ) -> Result<(), Error> {
-        let start = (times.len(), values.len());
-        let result = self.read_runs(series, scratch, times, values);
-        if result.is_err() {
-            times.truncate(start.0);
-            values.truncate(start.1);
-        }
-        result
+        append_series(self, ordinal, range, &mut Cached, scratch, out, damages)
     }
 
-    fn read_runs(
-        &self,
-        series: u32,
-        scratch: &mut Scratch,
-        times: &mut Vec<i64>,
-        values: &mut Vec<f64>,
-    ) -> Result<(), Error> {
-        let from = self.values.partition_point(|page| page.last < series);
-        for entry in self.values[from..].iter().take_while(|page| page.first <= series) {
-            let bytes = self.read_page(entry)?;
-            let damaged = || Error::damaged("page of values", entry.offset);
-            let page = open_page(entry, &bytes, scratch).map_err(damaged())?;
-            for i in page.columns_of(series) {
-                page.values(i, scratch, values).map_err(damaged())?;
-                let column = page.origin(i).unwrap_or_default().times;
-                let count = self.read_times(column, scratch, times)?;
-                if page.count(i) != Some(count) {
-                    let what = format!("expected {:?} times in column {column}, came {count}", page.count(i));
-                    return Err(damaged()(Damage::new("page", 0, what)));
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// Appends a column of times; gives how many.
-    fn read_times(&self, column: u32, scratch: &mut Scratch, times: &mut Vec<i64>) -> Result<usize, Error> {
-        let at = self.times.partition_point(|page| page.last < column);
-        let Some(entry) = self.times.get(at).filter(|page| page.first <= column) else {
-            let what = format!("no page has the times of column {column}");
-            return Err(Error::damaged("directory", 0)(Damage::new("directory", 0, what)));
-        };
-        let bytes = self.read_page(entry)?;
-        let damaged = || Error::damaged("page of times", entry.offset);
-        let page = open_page(entry, &bytes, scratch).map_err(damaged())?;
-        let start = times.len();
-        page.times((column - entry.first) as usize, scratch, times).map_err(damaged())?;
-        Ok(times.len() - start)
+    /// Goes through all series in order, with few pages in memory and none in the cache.
+    pub fn cursor(&self) -> Cursor<'_, R> {
+        Cursor::new(self)
     }
 
     /// Decodes every page and gives what is damaged; empty means that everything is whole.
@@ -218,36 +236,42 @@ impl<R: ReadRange> Block<R> {
     /// When the source fails.
     pub fn verify(&self, scratch: &mut Scratch) -> Result<Vec<Error>, Error> {
         let mut found = Vec::new();
-        let (mut times, mut values) = (Vec::new(), Vec::new());
-        for entry in self.values.iter().chain(&self.times) {
-            let bytes = self.read_page(entry)?;
-            let mut decode = || {
-                let page = open_page(entry, &bytes, scratch)?;
-                (0..page.columns()).try_for_each(|i| {
-                    times.clear();
-                    values.clear();
-                    match entry.kind {
-                        Kind::Values => page.values(i, scratch, &mut values),
-                        Kind::Times => page.times(i, scratch, &mut times),
-                    }
-                })
-            };
-            let part = if entry.kind == Kind::Values { "page of values" } else { "page of times" };
-            found.extend(decode().map_err(Error::damaged(part, entry.offset)).err());
+        for kind in [Kind::Values, Kind::Times, Kind::Histograms, Kind::Ids] {
+            for entry in self.pages(kind) {
+                let bytes = self.read_page(entry)?;
+                let decoded = decode_all(entry, bytes, scratch);
+                found.extend(decoded.map_err(Error::damaged(kind.part(), entry.offset)).err());
+            }
         }
         Ok(found)
     }
 }
 
+fn decode_all(entry: &PageEntry, bytes: Vec<u8>, scratch: &mut Scratch) -> Result<(), Damage> {
+    let page = open_page(entry, bytes, scratch)?;
+    let (mut numbers, mut values, mut histograms) = (Vec::new(), Vec::new(), Vec::new());
+    (0..page.columns()).try_for_each(|i| {
+        numbers.clear();
+        values.clear();
+        histograms.clear();
+        match entry.kind {
+            Kind::Values => page.values(i, scratch, &mut values),
+            Kind::Times | Kind::Ids => page.numbers(i, scratch, &mut numbers),
+            Kind::Histograms => page.histograms(i, scratch, &mut histograms),
+        }
+    })
+}
+
 /// Opens a page and checks that it is the one of the directory.
-fn open_page<'a>(entry: &PageEntry, bytes: &'a [u8], scratch: &mut Scratch) -> Result<Page<'a>, Damage> {
+fn open_page(entry: &PageEntry, bytes: Vec<u8>, scratch: &mut Scratch) -> Result<Page, Damage> {
     let page = Page::open(entry.kind, bytes, scratch)?;
     let own = |i: usize| page.origin(i).map(|origin| origin.series);
     let fits = match entry.kind {
         Kind::Values => {
             own(0) == Some(entry.first) && own(page.columns().saturating_sub(1)) == Some(entry.last)
         }
-        Kind::Times => page.columns() == (entry.last - entry.first) as usize + 1,
+        Kind::Times | Kind::Histograms => page.columns() == (entry.last - entry.first) as usize + 1,
+        Kind::Ids => page.columns() == 1,
     };
     if !fits || page.samples() != entry.samples {
         let what =
@@ -255,6 +279,15 @@ fn open_page<'a>(entry: &PageEntry, bytes: &'a [u8], scratch: &mut Scratch) -> R
         return Err(Damage::new("page", 0, what));
     }
     Ok(page)
+}
+
+fn open_index(source: &impl ReadRange, footer: &Footer) -> Result<Index, Error> {
+    let parts = Parts {
+        dictionary: read_section(source, footer.dictionary)?,
+        postings: read_section(source, footer.postings)?,
+        rows: read_section(source, footer.rows)?,
+    };
+    Index::open(parts).map_err(Error::damaged("index", footer.dictionary.offset))
 }
 
 fn refused(part: &'static str, offset: u64) -> impl FnOnce(Refusal) -> Error {

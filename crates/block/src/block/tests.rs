@@ -5,16 +5,39 @@ use std::sync::Arc;
 
 use nave_base::disk::{Disk, MemoryDisk};
 use nave_model::label::Labels;
-use nave_model::time::Timestamp;
+use nave_model::select::Columns;
+use nave_model::time::{TimeRange, Timestamp};
 
 use super::*;
 use crate::Error;
-use crate::page::Scratch;
+use crate::page::{Kind, Scratch};
 
 const ID: BlockId = BlockId(0x0190_0000_0000_0000_0000_0000_0000_0001);
 const PATH: &str = "/blocks/a.nave";
 
 type Series = (Labels, Vec<i64>, Vec<f64>);
+
+fn columns(times: &[i64], values: &[f64]) -> Columns {
+    Columns {
+        timestamps: times.iter().map(|time| Timestamp(*time)).collect(),
+        values: values.to_vec(),
+        ..Columns::default()
+    }
+}
+
+fn open(bytes: Vec<u8>) -> Result<Block<Vec<u8>>, Error> {
+    Block::open(bytes, PageCache::none())
+}
+
+/// All samples of a series, or its first damage.
+fn read_one<R: ReadRange>(block: &Block<R>, ordinal: u32) -> Result<(Vec<i64>, Vec<f64>), Error> {
+    let (mut scratch, mut out, mut damages) = (Scratch::new().unwrap(), Columns::default(), Vec::new());
+    block.read(ordinal, TimeRange::ALL, &mut scratch, &mut out, &mut damages)?;
+    match damages.pop() {
+        Some(damage) => Err(damage),
+        None => Ok((out.timestamps.iter().map(|time| time.0).collect(), out.values)),
+    }
+}
 
 /// Series of two targets with times of their own, one that ended, and one longer than a page.
 fn fleet() -> Vec<Series> {
@@ -38,10 +61,10 @@ fn fleet() -> Vec<Series> {
 }
 
 fn write(disk: &MemoryDisk, series: &[Series]) -> Result<Meta, Error> {
-    let options = Options { page_samples: 256, tenant: "ops".to_owned() };
+    let options = Options { page_samples: 256, tenant: "ops".to_owned(), ..Options::default() };
     let mut writer = BlockWriter::create(Arc::new(disk.clone()), Path::new(PATH), ID, options)?;
-    for (labels, times, values) in series {
-        writer.push(labels, times, values)?;
+    for (i, (labels, times, values)) in series.iter().enumerate() {
+        writer.push(labels, 3 * i as u32, &columns(times, values))?;
     }
     writer.finish()
 }
@@ -54,14 +77,16 @@ fn written(series: &[Series]) -> Vec<u8> {
 
 /// Everything of a block, or its first error.
 fn read_all<R: ReadRange>(source: R) -> Result<Vec<Series>, Error> {
-    let block = Block::open(source)?;
+    let block = Block::open(source, PageCache::none())?;
     let (mut scratch, mut cache) = (Scratch::new().unwrap(), crate::index::RowCache::default());
     let mut all = Vec::new();
     for series in 0..block.meta().series {
-        let labels =
-            block.index().labels(series, &mut cache, &mut scratch).map_err(Error::damaged("index", 0))?;
-        let (mut times, mut values) = (Vec::new(), Vec::new());
-        block.read(series, &mut scratch, &mut times, &mut values)?;
+        let labels = block
+            .index()
+            .unwrap()
+            .labels(series, &mut cache, &mut scratch)
+            .map_err(Error::damaged("index", 0))?;
+        let (times, values) = read_one(&block, series)?;
         all.push((labels, times, values));
     }
     Ok(all)
@@ -84,22 +109,20 @@ fn a_block_comes_back_from_a_file_and_from_bytes() {
     assert_eq!(meta.range.max, Timestamp(1_700_000_000_000 + 699 * 15_000 + 123));
     let file = disk.open(Path::new(PATH)).unwrap();
     assert_same(&read_all(LocalFile(file)).unwrap(), &fleet());
-    let block = Block::open(written(&fleet())).unwrap();
+    let block = open(written(&fleet())).unwrap();
     assert_eq!(block.meta(), &meta);
     assert!(block.verify(&mut Scratch::new().unwrap()).unwrap().is_empty());
     // Two targets differ in their times; four lengths of series, one of them in three pieces.
-    let columns: u32 = block.time_pages().iter().map(|page| page.last - page.first + 1).sum();
+    let columns: u32 = block.pages(Kind::Times).iter().map(|page| page.last - page.first + 1).sum();
     assert_eq!(columns, 2 * (1 + 1 + 3));
-    assert_eq!(block.index().postings("instance", "t3").unwrap().len(), 5);
+    assert_eq!(block.index().unwrap().postings("instance", "t3").unwrap().len(), 5);
 }
 
 #[test]
 fn an_empty_block() {
-    let block = Block::open(written(&[])).unwrap();
+    let block = open(written(&[])).unwrap();
     assert_eq!((block.meta().series, block.meta().samples), (0, 0));
-    let (mut times, mut values) = (Vec::new(), Vec::new());
-    block.read(0, &mut Scratch::new().unwrap(), &mut times, &mut values).unwrap();
-    assert!(times.is_empty() && values.is_empty());
+    assert_eq!(read_one(&block, 0).unwrap(), (vec![], vec![]));
 }
 
 /// Every byte of the file, once: the report names the damage, and what can still be read is what was written.
@@ -110,18 +133,16 @@ fn every_flipped_byte_is_named_damage() {
     for at in 0..bytes.len() {
         let mut broken = bytes.clone();
         broken[at] ^= 0x21;
-        let Ok(block) = Block::open(broken) else { continue };
+        let Ok(block) = open(broken) else { continue };
         let mut scratch = Scratch::new().unwrap();
         let damage = block.verify(&mut scratch).unwrap();
         assert!(!damage.is_empty(), "byte {at} was not noticed");
         assert!(matches!(&damage[0], Error::Damaged { .. }), "byte {at}: {}", damage[0]);
         for (i, (_, expected_times, expected)) in series.iter().enumerate() {
-            let (mut times, mut values) = (Vec::new(), Vec::new());
             let same =
                 |came: &[f64]| came.iter().map(|v| v.to_bits()).eq(expected.iter().map(|v| v.to_bits()));
-            match block.read(i as u32, &mut scratch, &mut times, &mut values) {
-                Ok(()) => assert!(times == *expected_times && same(&values), "byte {at}"),
-                Err(error) => assert!(times.is_empty() && values.is_empty(), "byte {at}: {error}"),
+            if let Ok((times, values)) = read_one(&block, i as u32) {
+                assert!(times == *expected_times && same(&values), "byte {at}");
             }
         }
     }
@@ -131,7 +152,7 @@ fn every_flipped_byte_is_named_damage() {
 fn every_cut_is_noticed() {
     let bytes = written(&fleet()[..6]);
     for len in 0..bytes.len() {
-        assert!(Block::open(bytes[..len].to_vec()).is_err(), "cut at {len}");
+        assert!(open(bytes[..len].to_vec()).is_err(), "cut at {len}");
     }
 }
 
@@ -141,7 +162,7 @@ fn a_later_version_says_so() {
     bytes[8] = 2;
     let crc = crc32c::crc32c(&bytes[..28]).to_le_bytes();
     bytes[28..32].copy_from_slice(&crc);
-    let report = Block::open(bytes).unwrap_err().to_string();
+    let report = open(bytes).unwrap_err().to_string();
     assert_eq!(report, "block has format version 2, this program reads version 1: use a later release");
 }
 

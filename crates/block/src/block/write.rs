@@ -2,22 +2,27 @@
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, Hasher, RandomState};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use nave_base::disk::{File, SharedDisk};
+use nave_model::histogram::Histogram;
 use nave_model::label::Labels;
+use nave_model::select::Columns;
 use nave_model::time::{TimeRange, Timestamp};
 use siphasher::sip128::{Hasher128, SipHasher13};
 
 use super::layout::{Footer, HEADER_LEN, PageEntry, Section, put_directory, put_header};
-use super::{BlockId, Meta};
+use super::{BlockId, FileKind, Meta, SeqRange, series_order};
 use crate::error::Error;
-use crate::index::IndexWriter;
+use crate::index::{IndexError, IndexWriter, Parts};
 use crate::page::{Kind, Origin, PageWriter, SAMPLES_MAX};
 
 /// Columns of times that are remembered to be shared; when there are more, they are forgotten.
 const SHARED_MAX: usize = 1 << 18;
+/// Ids of a page.
+const PAGE_IDS: usize = 32 << 10;
 
 /// How a block is written.
 #[derive(Debug, Clone)]
@@ -26,11 +31,20 @@ pub struct Options {
     pub page_samples: usize,
     /// Whose data it is.
     pub tenant: String,
+    /// Which flushes it holds.
+    pub seq: SeqRange,
+    /// With or without a label index.
+    pub kind: FileKind,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { page_samples: 32 << 10, tenant: String::new() }
+        Self {
+            page_samples: 32 << 10,
+            tenant: String::new(),
+            seq: SeqRange::default(),
+            kind: FileKind::Block,
+        }
     }
 }
 
@@ -45,11 +59,14 @@ pub struct BlockWriter {
     page_samples: usize,
     values: Open,
     times: Open,
-    time_columns: u32,
+    histograms: Open,
+    ids: Vec<i64>,
     /// Numbers of the columns of times by a 128-bit keyed hash of their content.
     shared: HashMap<u128, u32>,
     keys: (u64, u64),
-    index: IndexWriter,
+    /// None for a part.
+    index: Option<IndexWriter>,
+    last: Option<Labels>,
     pages: Vec<PageEntry>,
     meta: Meta,
     buffer: Vec<u8>,
@@ -60,6 +77,8 @@ pub struct BlockWriter {
 struct Open {
     kind: Kind,
     writer: PageWriter,
+    /// Columns so far, over all pages.
+    columns: u32,
     first: u32,
     last: u32,
     range: TimeRange,
@@ -67,23 +86,40 @@ struct Open {
 
 const NOTHING: TimeRange = TimeRange { min: Timestamp::MAX, max: Timestamp::MIN };
 
-fn widen(range: &mut TimeRange, times: &[i64]) {
-    range.min = range.min.min(Timestamp(times[0]));
-    range.max = range.max.max(Timestamp(times[times.len() - 1]));
+fn widen(range: &mut TimeRange, by: TimeRange) {
+    range.min = range.min.min(by.min);
+    range.max = range.max.max(by.max);
+}
+
+/// First and last of ascending timestamps.
+fn ends(times: &[Timestamp]) -> TimeRange {
+    match times {
+        [min, .., max] => TimeRange { min: *min, max: *max },
+        [only] => TimeRange { min: *only, max: *only },
+        [] => NOTHING,
+    }
 }
 
 impl Open {
     fn new(kind: Kind) -> Result<Self, Error> {
         let writer = PageWriter::new(kind).map_err(Error::io("cannot begin a page"))?;
-        Ok(Self { kind, writer, first: 0, last: 0, range: NOTHING })
+        Ok(Self { kind, writer, columns: 0, first: 0, last: 0, range: NOTHING })
     }
 
-    fn note(&mut self, number: u32, times: &[i64]) {
+    fn note(&mut self, number: u32, range: TimeRange) {
         if self.writer.columns() == 0 {
             (self.first, self.range) = (number, NOTHING);
         }
         self.last = number;
-        widen(&mut self.range, times);
+        widen(&mut self.range, range);
+    }
+
+    /// The number of a column that will be added.
+    fn next_column(&mut self, range: TimeRange) -> u32 {
+        let column = self.columns;
+        self.columns += 1;
+        self.note(column, range);
+        column
     }
 }
 
@@ -102,21 +138,25 @@ impl BlockWriter {
         }
         let file = disk.append(&fresh).map_err(Error::io("cannot make the file"))?;
         let random = RandomState::new();
+        let Options { page_samples, tenant, seq, kind } = options;
+        let meta = Meta { id, tenant, range: NOTHING, series: 0, samples: 0, histograms: 0, seq, kind };
         let mut writer = Self {
             disk,
             path: path.to_owned(),
             fresh,
             file,
             offset: 0,
-            page_samples: options.page_samples.clamp(1, SAMPLES_MAX),
+            page_samples: page_samples.clamp(1, SAMPLES_MAX),
             values: Open::new(Kind::Values)?,
             times: Open::new(Kind::Times)?,
-            time_columns: 0,
+            histograms: Open::new(Kind::Histograms)?,
+            ids: Vec::new(),
             shared: HashMap::new(),
             keys: (random.hash_one(0), random.hash_one(1)),
-            index: IndexWriter::new(),
+            index: (kind == FileKind::Block).then(IndexWriter::new),
+            last: None,
             pages: Vec::new(),
-            meta: Meta { id, tenant: options.tenant, range: NOTHING, series: 0, samples: 0 },
+            meta,
             buffer: Vec::new(),
         };
         put_header(&mut writer.buffer, id);
@@ -124,44 +164,100 @@ impl BlockWriter {
         Ok(writer)
     }
 
-    /// Adds a series with its samples: times in ms, strictly ascending, and as many values.
+    /// Adds a series with its number in the store's registry (or [`super::NO_ID`]) and its samples, whose times
+    /// ascend. A part keeps the number only, a block the labels too.
     ///
     /// # Errors
-    /// When the series is not greater than the last one (by metric name, then labels), the samples are none or
+    /// When the series is not greater than the last one (by [`series_order`]), the samples are none or
     /// do not ascend, or the disk fails; after an error of the disk the block cannot be finished.
-    pub fn push(&mut self, labels: &Labels, times: &[i64], values: &[f64]) -> Result<(), Error> {
-        let refuse = |reason| Err(Error::Samples { series: labels.to_string(), reason });
-        if times.is_empty() || times.len() != values.len() {
-            return refuse("expected as many values as times, and at least one");
+    pub fn push(&mut self, labels: &Labels, id: u32, samples: &Columns) -> Result<(), Error> {
+        if let Some(reason) = unfit(samples) {
+            return Err(Error::Samples { series: labels.to_string(), reason });
         }
-        if times.windows(2).any(|pair| pair[0] >= pair[1]) {
-            return refuse("times do not ascend");
+        let series = self.place_series(labels)?;
+        let mut rest = &samples.histograms[..];
+        let mut start = 0;
+        while start < samples.len() {
+            let (end, count) = self.run_end(start, samples.len(), rest);
+            let (histograms, others) = rest.split_at(count);
+            self.push_run(series, samples, start..end, histograms)?;
+            (start, rest) = (end, others);
         }
-        let series = self.index.push(labels)?;
-        for (times, values) in times.chunks(self.page_samples).zip(values.chunks(self.page_samples)) {
-            self.push_run(series, times, values)?;
+        self.ids.push(i64::from(id));
+        if self.ids.len() >= PAGE_IDS {
+            self.flush_ids(series)?;
         }
-        self.meta.series = self.index.series();
-        self.meta.samples += times.len() as u64;
-        widen(&mut self.meta.range, times);
+        self.meta.series = series + 1;
+        self.meta.samples += samples.len() as u64;
+        self.meta.histograms += samples.histograms.len() as u64;
+        widen(&mut self.meta.range, ends(&samples.timestamps));
         Ok(())
     }
 
-    fn push_run(&mut self, series: u32, times: &[i64], values: &[f64]) -> Result<(), Error> {
-        let column = self.place_times(times)?;
+    fn place_series(&mut self, labels: &Labels) -> Result<u32, Error> {
+        if let Some(index) = &mut self.index {
+            return Ok(index.push(labels)?);
+        }
+        if let Some(before) = self.last.replace(labels.clone())
+            && series_order(&before, labels).is_ge()
+        {
+            let (next, before_text) = (labels.to_string(), before.to_string());
+            self.last = Some(before);
+            return Err(IndexError::OutOfOrder { before: before_text, next }.into());
+        }
+        Ok(self.meta.series)
+    }
+
+    /// Where the run that begins at `start` ends, and how many histograms it has. Runs have at most a page's samples
+    /// and about as many buckets.
+    fn run_end(&self, start: usize, len: usize, histograms: &[(u32, Arc<Histogram>)]) -> (usize, usize) {
+        let end = len.min(start + self.page_samples);
+        let mut buckets = 0;
+        for (i, (at, histogram)) in histograms.iter().enumerate() {
+            let at = *at as usize;
+            if at >= end {
+                return (end, i);
+            }
+            buckets += 4 + histogram.positive_buckets.len() + histogram.negative_buckets.len();
+            if i > 0 && buckets > self.page_samples {
+                return (at, i);
+            }
+        }
+        (end, histograms.len())
+    }
+
+    fn push_run(
+        &mut self,
+        series: u32,
+        samples: &Columns,
+        run: Range<usize>,
+        histograms: &[(u32, Arc<Histogram>)],
+    ) -> Result<(), Error> {
+        let range = ends(&samples.timestamps[run.clone()]);
+        let times = self.place_times(&samples.timestamps[run.clone()])?;
+        let starts = samples.start_timestamps.get(run.clone());
+        let starts = match starts.filter(|starts| starts.iter().any(|start| start.0 != 0)) {
+            Some(starts) => Some(self.place_times(starts)?),
+            None => None,
+        };
+        let histograms = match histograms {
+            [] => None,
+            histograms => Some(self.place_histograms(histograms, run.start as u32, range)?),
+        };
         let page = &self.values.writer;
-        if page.columns() > 0 && page.samples() + values.len() > self.page_samples {
+        if page.columns() > 0 && page.samples() + run.len() > self.page_samples {
             self.flush(Kind::Values)?;
         }
-        self.values.note(series, times);
-        self.values.writer.push_values(Origin { series, times: column }, values);
+        self.values.note(series, range);
+        let origin = Origin { series, times, starts, histograms };
+        self.values.writer.push_values(origin, &samples.values[run]);
         Ok(())
     }
 
     /// The number of the column of these times, which is written unless it was there before.
-    fn place_times(&mut self, times: &[i64]) -> Result<u32, Error> {
+    fn place_times(&mut self, times: &[Timestamp]) -> Result<u32, Error> {
         let mut hasher = SipHasher13::new_with_keys(self.keys.0, self.keys.1);
-        times.iter().for_each(|time| hasher.write_i64(*time));
+        times.iter().for_each(|time| hasher.write_i64(time.0));
         let hash = hasher.finish128().as_u128();
         if let Some(column) = self.shared.get(&hash) {
             return Ok(*column);
@@ -170,10 +266,11 @@ impl BlockWriter {
         if page.columns() > 0 && page.samples() + times.len() > self.page_samples {
             self.flush(Kind::Times)?;
         }
-        let column = self.time_columns;
-        self.time_columns += 1;
-        self.times.note(column, times);
-        self.times.writer.push_times(times);
+        let numbers: Vec<i64> = times.iter().map(|time| time.0).collect();
+        let mut range = NOTHING;
+        times.iter().for_each(|time| widen(&mut range, TimeRange { min: *time, max: *time }));
+        let column = self.times.next_column(range);
+        self.times.writer.push_numbers(&numbers);
         if self.shared.len() >= SHARED_MAX {
             self.shared.clear();
         }
@@ -181,8 +278,29 @@ impl BlockWriter {
         Ok(column)
     }
 
+    /// Writes the histograms of a run that begins at sample `base`; gives the number of their column.
+    fn place_histograms(
+        &mut self,
+        histograms: &[(u32, Arc<Histogram>)],
+        base: u32,
+        range: TimeRange,
+    ) -> Result<u32, Error> {
+        let page = &self.histograms.writer;
+        if page.columns() > 0 && page.samples() + histograms.len() > self.page_samples {
+            self.flush(Kind::Histograms)?;
+        }
+        let column = self.histograms.next_column(range);
+        let moved: Vec<_> = histograms.iter().map(|(at, one)| (at - base, Arc::clone(one))).collect();
+        self.histograms.writer.push_histograms(&moved);
+        Ok(column)
+    }
+
     fn flush(&mut self, kind: Kind) -> Result<(), Error> {
-        let open = if kind == Kind::Values { &mut self.values } else { &mut self.times };
+        let open = match kind {
+            Kind::Times => &mut self.times,
+            Kind::Histograms => &mut self.histograms,
+            Kind::Values | Kind::Ids => &mut self.values,
+        };
         let samples = open.writer.samples();
         if samples == 0 {
             return Ok(());
@@ -191,6 +309,19 @@ impl BlockWriter {
         let Open { kind, first, last, range, .. } = *open;
         let len = self.buffer.len();
         self.pages.push(PageEntry { kind, offset: self.offset, len, first, last, samples, range });
+        self.write_buffer().map(drop)
+    }
+
+    /// Writes the ids up to that of series `last`.
+    fn flush_ids(&mut self, last: u32) -> Result<(), Error> {
+        let mut writer = PageWriter::new(Kind::Ids).map_err(Error::io("cannot begin a page"))?;
+        writer.push_numbers(&self.ids);
+        writer.finish(&mut self.buffer).map_err(Error::io("cannot compress a page"))?;
+        let (samples, len) = (self.ids.len(), self.buffer.len());
+        let first = last + 1 - samples as u32;
+        let (kind, offset, range) = (Kind::Ids, self.offset, NOTHING);
+        self.pages.push(PageEntry { kind, offset, len, first, last, samples, range });
+        self.ids.clear();
         self.write_buffer().map(drop)
     }
 
@@ -212,10 +343,17 @@ impl BlockWriter {
     /// # Errors
     /// Of the disk; there is then no block, or the one that had the name before.
     pub fn finish(mut self) -> Result<Meta, Error> {
-        self.flush(Kind::Values)?;
-        self.flush(Kind::Times)?;
+        for kind in [Kind::Values, Kind::Times, Kind::Histograms] {
+            self.flush(kind)?;
+        }
+        if !self.ids.is_empty() {
+            self.flush_ids(self.meta.series - 1)?;
+        }
         debug_assert!(self.offset >= HEADER_LEN as u64);
-        let parts = std::mem::take(&mut self.index).finish()?;
+        let parts = match self.index.take() {
+            Some(index) => index.finish()?,
+            None => Parts::default(),
+        };
         let dictionary = self.write_section(parts.dictionary)?;
         let postings = self.write_section(parts.postings)?;
         let rows = self.write_section(parts.rows)?;
@@ -231,4 +369,23 @@ impl BlockWriter {
         self.disk.sync_dir(dir).map_err(Error::io("cannot make the name durable"))?;
         Ok(self.meta)
     }
+}
+
+/// Why these are no samples of a series.
+fn unfit(samples: &Columns) -> Option<&'static str> {
+    let Columns { timestamps, values, histograms, start_timestamps } = samples;
+    if timestamps.is_empty() || timestamps.len() != values.len() {
+        return Some("expected as many values as times, and at least one");
+    }
+    if timestamps.windows(2).any(|pair| pair[0] >= pair[1]) {
+        return Some("times do not ascend");
+    }
+    if !start_timestamps.is_empty() && start_timestamps.len() != timestamps.len() {
+        return Some("expected no start timestamps or as many as times");
+    }
+    let behind = histograms.last().is_some_and(|(at, _)| *at as usize >= values.len());
+    if behind || histograms.windows(2).any(|pair| pair[0].0 >= pair[1].0) {
+        return Some("histograms do not stand at ascending places among the samples");
+    }
+    None
 }

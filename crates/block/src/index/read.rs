@@ -104,19 +104,19 @@ impl Index {
     /// The series that have a label `name` whose value begins with `prefix` and for which `keep` says yes.
     ///
     /// # Errors
-    /// When the dictionary or the postings are damaged.
+    /// When the dictionary or the postings are damaged, and those of `keep`.
     pub fn postings_where(
         &self,
         name: &str,
         prefix: &str,
-        mut keep: impl FnMut(&str) -> bool,
+        mut keep: impl FnMut(&str) -> Result<bool, Damage>,
     ) -> Result<Postings, Damage> {
         let mut found = Postings::new();
         self.walk(
             name,
             prefix,
             |value, ordinal| {
-                if keep(value) { self.add_postings(ordinal, &mut found) } else { Ok(()) }
+                if keep(value)? { self.add_postings(ordinal, &mut found) } else { Ok(()) }
             },
         )?;
         Ok(found)

@@ -49,8 +49,8 @@ fn series_are_found_and_come_back() {
     assert_eq!(index.postings("job", "node").unwrap().len(), 150);
     assert_eq!(index.postings("pod", "pod-007").unwrap().len(), 3);
     assert_eq!(index.postings("pod", "none").unwrap().len(), 0);
-    assert_eq!(index.postings_where("pod", "pod-01", |_| true).unwrap().len(), 30);
-    assert_eq!(index.postings_where("pod", "", |value| value.ends_with('9')).unwrap().len(), 45);
+    assert_eq!(index.postings_where("pod", "pod-01", |_| Ok(true)).unwrap().len(), 30);
+    assert_eq!(index.postings_where("pod", "", |value| Ok(value.ends_with('9'))).unwrap().len(), 45);
     assert_eq!(index.values("Zone", "").unwrap(), ["1", "2", "3"]);
     assert_eq!(index.values("po", "").unwrap(), [""; 0]);
     assert_eq!(index.names(), ["Zone", "__name__", "job", "pod"]);
@@ -114,7 +114,7 @@ fn forged_parts_do_not_panic() {
             let (mut cache, mut scratch) = (RowCache::default(), Scratch::new().unwrap());
             _ = index.labels(5, &mut cache, &mut scratch);
             _ = index.labels(199, &mut cache, &mut scratch);
-            _ = index.postings_where("pod", "", |_| true);
+            _ = index.postings_where("pod", "", |_| Ok(true));
             _ = index.postings("__name__", "up");
         }
     }

@@ -6,6 +6,7 @@
 //!
 //! [`PageWriter`] collects columns and writes a page; [`Page`] reads one, stream by stream as columns are asked for.
 
+mod histogram;
 mod read;
 #[cfg(test)]
 mod tests;
@@ -21,6 +22,10 @@ pub enum Kind {
     Values,
     /// Milliseconds since the Unix epoch.
     Times,
+    /// Native histograms.
+    Histograms,
+    /// Numbers of series in the store's registry, one column of them.
+    Ids,
 }
 
 impl Kind {
@@ -28,6 +33,23 @@ impl Kind {
         match self {
             Self::Values => 1,
             Self::Times => 2,
+            Self::Histograms => 3,
+            Self::Ids => 4,
+        }
+    }
+
+    pub(crate) fn from_code(code: u8) -> Option<Self> {
+        let all = [Self::Values, Self::Times, Self::Histograms, Self::Ids];
+        all.into_iter().find(|kind| kind.code() == code)
+    }
+
+    /// What a report calls a page of this kind.
+    pub(crate) fn part(self) -> &'static str {
+        match self {
+            Self::Values => "page of values",
+            Self::Times => "page of times",
+            Self::Histograms => "page of histograms",
+            Self::Ids => "page of ids",
         }
     }
 }
@@ -39,6 +61,10 @@ pub struct Origin {
     pub series: u32,
     /// Number of the column of times, counted over all pages of times of the block.
     pub times: u32,
+    /// Number of the column of start timestamps in the pages of times, when there are any.
+    pub starts: Option<u32>,
+    /// Number of the column of histograms, counted over all pages of histograms, when there are any.
+    pub histograms: Option<u32>,
 }
 
 /// The most samples in a page; more is damage. Bounds what a reader takes memory for.
@@ -49,6 +75,8 @@ const STREAMS_MAX: usize = 28;
 
 /// Set in the transform byte when the column has exceptions.
 const HAS_EXCEPTIONS: u8 = 0x80;
+/// Set in the transform byte when the column has start timestamps or histograms.
+const HAS_COMPANIONS: u8 = 0x40;
 
 /// Where the residuals of an integer column are: the five bits above the order in its form byte.
 /// All values are the first; there is nothing else in the directory.
@@ -80,5 +108,9 @@ mod field {
     pub(super) const SERIES: usize = 9;
     /// Times of each column of values, less the one before.
     pub(super) const TIMES: usize = 10;
-    pub(super) const ALL: usize = 11;
+    /// Columns of start timestamps and of histograms, one more than their number, 0 for none.
+    pub(super) const COMPANION: usize = 11;
+    /// Runs of histograms.
+    pub(super) const HISTOGRAM: usize = 12;
+    pub(super) const ALL: usize = 13;
 }

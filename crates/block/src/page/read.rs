@@ -1,12 +1,17 @@
 //! Reads pages.
 
-use std::cell::OnceCell;
 use std::io;
+use std::ops::Range;
+use std::sync::{Arc, OnceLock};
 
+use nave_model::histogram::Histogram;
+
+use super::histogram;
 use super::{
-    HAS_EXCEPTIONS, Kind, Origin, SAMPLES_MAX, SOURCE_CONSTANT, SOURCE_COPY, SOURCE_STREAM, SOURCE_ZERO,
-    STREAMS_MAX, field,
+    HAS_COMPANIONS, HAS_EXCEPTIONS, Kind, Origin, SAMPLES_MAX, SOURCE_CONSTANT, SOURCE_COPY, SOURCE_STREAM,
+    SOURCE_ZERO, STREAMS_MAX, field,
 };
+use crate::block::Run;
 use crate::column::{Order, Shape};
 use crate::damage::{Cursor, Damage, unseal};
 use crate::decimal::Transform;
@@ -16,6 +21,8 @@ use crate::stream::{Codec, Decoder};
 const DIRECTORY_COLUMN_MAX: usize = 128;
 /// Of an exception: its distance and its bits.
 const DIRECTORY_SAMPLE_MAX: usize = 16;
+/// Of a page of histograms.
+const DIRECTORY_HISTOGRAMS_MAX: usize = 64 << 20;
 
 /// What decoding needs and keeps: compression contexts and buffers. One per thread.
 #[derive(Debug)]
@@ -23,6 +30,7 @@ pub struct Scratch {
     decoder: Decoder,
     main: Vec<i64>,
     distance: Vec<i64>,
+    pub(crate) run: Run,
 }
 
 impl Scratch {
@@ -31,7 +39,7 @@ impl Scratch {
     /// # Errors
     /// When there is no memory for the decompressor.
     pub fn new() -> io::Result<Self> {
-        Ok(Self { decoder: Decoder::new()?, main: Vec::new(), distance: Vec::new() })
+        Ok(Self { decoder: Decoder::new()?, main: Vec::new(), distance: Vec::new(), run: Run::default() })
     }
 
     pub(crate) fn decoder(&mut self) -> &mut Decoder {
@@ -41,13 +49,15 @@ impl Scratch {
 
 /// An opened page. The directory has been read; streams are decoded when a column in them is first asked for.
 #[derive(Debug)]
-pub struct Page<'a> {
+pub struct Page {
+    bytes: Vec<u8>,
     kind: Kind,
     samples: usize,
     columns: Vec<Column>,
     integers: Vec<Integers>,
-    streams: Vec<Stream<'a>>,
+    streams: Vec<Stream>,
     exceptions: Vec<(u32, u64)>,
+    histograms: Vec<Vec<u8>>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -75,44 +85,55 @@ struct Residuals {
 }
 
 #[derive(Debug)]
-struct Stream<'a> {
+struct Stream {
     codec: Codec,
     count: usize,
-    bytes: &'a [u8],
-    numbers: OnceCell<Vec<i64>>,
+    bytes: Range<usize>,
+    numbers: OnceLock<Vec<i64>>,
 }
 
-impl<'a> Page<'a> {
+impl Page {
     /// Checks the bytes of a page and reads its directory.
     ///
     /// # Errors
     /// When the checksum does not fit, or the bytes are no page of `kind`.
-    pub fn open(kind: Kind, bytes: &'a [u8], scratch: &mut Scratch) -> Result<Self, Damage> {
-        let mut cursor = unseal("page", bytes)?;
+    pub fn open(kind: Kind, bytes: Vec<u8>, scratch: &mut Scratch) -> Result<Self, Damage> {
+        let mut cursor = unseal("page", &bytes)?;
         let code = cursor.byte()?;
         if code != kind.code() {
             return Err(cursor.damage(format!("expected a page of kind {}, came kind {code}", kind.code())));
         }
         let columns = cursor.count("columns", SAMPLES_MAX)?;
         let samples = cursor.count("samples", SAMPLES_MAX)?;
-        let max = DIRECTORY_COLUMN_MAX * (columns + 1) + samples * DIRECTORY_SAMPLE_MAX;
+        let max = match kind {
+            Kind::Histograms => DIRECTORY_HISTOGRAMS_MAX,
+            _ => DIRECTORY_COLUMN_MAX * (columns + 1) + samples * DIRECTORY_SAMPLE_MAX,
+        };
         let plain = cursor.count("bytes of the directory", max)?;
         let stored = cursor.sized()?;
-        let streams = take_streams(&mut cursor, 2 * samples)?;
-        let mut page = Self { kind, samples, columns: vec![], integers: vec![], streams, exceptions: vec![] };
-        if plain == 0 {
-            page.read_directory(stored, columns)?;
-        } else {
-            let directory = scratch.decoder.take_bytes("page directory", stored, plain)?;
-            page.read_directory(&directory, columns)?;
-        }
+        let directory = match plain {
+            0 => stored.to_vec(),
+            plain => scratch.decoder.take_bytes("page directory", stored, plain)?,
+        };
+        let streams = take_streams(&mut cursor, 2 * samples, bytes.len())?;
+        let mut page = Self {
+            bytes,
+            kind,
+            samples,
+            columns: vec![],
+            integers: vec![],
+            streams,
+            exceptions: vec![],
+            histograms: vec![],
+        };
+        page.read_directory(&directory, columns)?;
         Ok(page)
     }
 
     /// How many columns there are.
     #[must_use]
     pub fn columns(&self) -> usize {
-        self.columns.len()
+        self.columns.len().max(self.histograms.len())
     }
 
     /// How many samples all columns have together.
@@ -147,7 +168,7 @@ impl<'a> Page<'a> {
     pub fn values(&self, i: usize, scratch: &mut Scratch, out: &mut Vec<f64>) -> Result<(), Damage> {
         let column = self.column(Kind::Values, i)?;
         let start = out.len();
-        let Scratch { decoder, main, distance } = scratch;
+        let Scratch { decoder, main, distance, .. } = scratch;
         self.restore(column.integers, column.count, decoder, main)?;
         distance.clear();
         if column.transform.columns() == 2 {
@@ -161,15 +182,37 @@ impl<'a> Page<'a> {
         Ok(())
     }
 
-    /// Appends the timestamps of column `i` to `out`, in ms.
+    /// Appends the timestamps (in ms) or ids of column `i` to `out`.
     ///
     /// # Errors
     /// When there is no such column, or its stream is damaged.
-    pub fn times(&self, i: usize, scratch: &mut Scratch, out: &mut Vec<i64>) -> Result<(), Damage> {
-        let column = self.column(Kind::Times, i)?;
+    pub fn numbers(&self, i: usize, scratch: &mut Scratch, out: &mut Vec<i64>) -> Result<(), Damage> {
+        let column = self.column(self.kind, i)?;
+        if !matches!(self.kind, Kind::Times | Kind::Ids) {
+            return Err(Damage::new(
+                "page",
+                4,
+                format!("expected a page of integers, this is one of {:?}", self.kind),
+            ));
+        }
         self.restore(column.integers, column.count, &mut scratch.decoder, &mut scratch.main)?;
         out.extend_from_slice(&scratch.main);
         Ok(())
+    }
+
+    /// Appends the histograms of column `i` with their positions.
+    ///
+    /// # Errors
+    /// When there is no such column, or it is damaged.
+    pub fn histograms(
+        &self,
+        i: usize,
+        scratch: &mut Scratch,
+        out: &mut Vec<(u32, Arc<Histogram>)>,
+    ) -> Result<(), Damage> {
+        _ = scratch;
+        let missing = || Damage::new("page", 0, format!("expected a column {i} of histograms"));
+        histogram::take(self.histograms.get(i).ok_or_else(missing)?, out)
     }
 
     fn column(&self, kind: Kind, i: usize) -> Result<Column, Damage> {
@@ -199,7 +242,7 @@ impl<'a> Page<'a> {
         match residuals {
             None => shape.restore(&[], out),
             Some(Residuals { stream, start, count }) => {
-                let numbers = self.streams[stream].numbers(decoder)?;
+                let numbers = self.streams[stream].numbers(&self.bytes, decoder)?;
                 shape.restore(&numbers[start..start + count], out);
             }
         }
@@ -213,6 +256,12 @@ impl<'a> Page<'a> {
             fields.push(cursor.part("page directory")?);
         }
         cursor.end()?;
+        if self.kind == Kind::Histograms {
+            for _ in 0..columns {
+                self.histograms.push(fields[field::HISTOGRAM].sized()?.to_vec());
+            }
+            return fields.iter().try_for_each(Cursor::end);
+        }
         let mut used = vec![0; self.streams.len()];
         let mut samples = 0;
         for _ in 0..columns {
@@ -235,10 +284,10 @@ impl<'a> Page<'a> {
             return Err(fields[field::COUNT].damage("expected a column with samples, it has none"));
         }
         let code = fields[field::TRANSFORM].byte()?;
-        let transform = Transform::from_code(code & !HAS_EXCEPTIONS)
-            .filter(|transform| (*transform == Transform::Integer) == (self.kind == Kind::Times))
+        let transform = Transform::from_code(code & !(HAS_EXCEPTIONS | HAS_COMPANIONS))
+            .filter(|transform| (*transform == Transform::Integer) != (self.kind == Kind::Values))
             .ok_or_else(|| fields[field::TRANSFORM].damage(format!("unknown transform {code}")))?;
-        let origin = self.read_origin(fields)?;
+        let origin = self.read_origin(fields, code & HAS_COMPANIONS != 0)?;
         let from = self.exceptions.len();
         if code & HAS_EXCEPTIONS != 0 {
             self.read_exceptions(&mut fields[field::EXCEPTION], count)?;
@@ -253,8 +302,8 @@ impl<'a> Page<'a> {
     }
 
     /// Numbers of series do not descend, so that a series can be found.
-    fn read_origin(&self, fields: &mut [Cursor<'_>]) -> Result<Origin, Damage> {
-        if self.kind == Kind::Times {
+    fn read_origin(&self, fields: &mut [Cursor<'_>], companions: bool) -> Result<Origin, Damage> {
+        if self.kind != Kind::Values {
             return Ok(Origin::default());
         }
         let last = self.columns.last().map_or(Origin::default(), |column| column.origin);
@@ -265,7 +314,15 @@ impl<'a> Page<'a> {
         };
         let series = add(last.series, &mut fields[field::SERIES], i64::from(last.series))?;
         let times = add(last.times, &mut fields[field::TIMES], 0)?;
-        Ok(Origin { series, times })
+        let (mut starts, mut histograms) = (None, None);
+        if companions {
+            let mut number = || -> Result<Option<u32>, Damage> {
+                let number = fields[field::COMPANION].count("companion columns", u32::MAX as usize)?;
+                Ok(number.checked_sub(1).map(|number| number as u32))
+            };
+            (starts, histograms) = (number()?, number()?);
+        }
+        Ok(Origin { series, times, starts, histograms })
     }
 
     fn read_exceptions(&mut self, cursor: &mut Cursor<'_>, count: usize) -> Result<(), Damage> {
@@ -334,17 +391,17 @@ impl<'a> Page<'a> {
     }
 }
 
-impl Stream<'_> {
-    fn numbers(&self, decoder: &mut Decoder) -> Result<&[i64], Damage> {
+impl Stream {
+    fn numbers(&self, page: &[u8], decoder: &mut Decoder) -> Result<&[i64], Damage> {
         if self.numbers.get().is_none() {
-            let numbers = decoder.take(self.codec, self.bytes, self.count)?;
+            let numbers = decoder.take(self.codec, &page[self.bytes.clone()], self.count)?;
             return Ok(self.numbers.get_or_init(|| numbers));
         }
         Ok(self.numbers.get().map_or(&[], Vec::as_slice))
     }
 }
 
-fn take_streams<'a>(cursor: &mut Cursor<'a>, max: usize) -> Result<Vec<Stream<'a>>, Damage> {
+fn take_streams(cursor: &mut Cursor<'_>, max: usize, page_len: usize) -> Result<Vec<Stream>, Damage> {
     let count = usize::from(cursor.byte()?);
     if count > STREAMS_MAX {
         return Err(cursor.damage(format!("expected at most {STREAMS_MAX} streams, came {count}")));
@@ -364,7 +421,9 @@ fn take_streams<'a>(cursor: &mut Cursor<'a>, max: usize) -> Result<Vec<Stream<'a
     }
     let mut streams = Vec::with_capacity(count);
     for (codec, count, len) in lengths {
-        streams.push(Stream { codec, count, bytes: cursor.take(len)?, numbers: OnceCell::new() });
+        let start = page_len - cursor.left();
+        cursor.take(len)?;
+        streams.push(Stream { codec, count, bytes: start..start + len, numbers: OnceLock::new() });
     }
     cursor.end()?;
     Ok(streams)

@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use super::*;
 
 fn origin(i: usize) -> Origin {
-    Origin { series: 100 + i as u32 / 2, times: 7 * (i as u32 % 3) }
+    Origin { series: 100 + i as u32 / 2, times: 7 * (i as u32 % 3), ..Origin::default() }
 }
 
 fn write_values(columns: &[Vec<f64>]) -> Vec<u8> {
@@ -18,7 +18,7 @@ fn write_values(columns: &[Vec<f64>]) -> Vec<u8> {
 
 fn read_values(bytes: &[u8]) -> Result<Vec<Vec<u64>>, crate::Damage> {
     let mut scratch = Scratch::new().unwrap();
-    let page = Page::open(Kind::Values, bytes, &mut scratch)?;
+    let page = Page::open(Kind::Values, bytes.to_vec(), &mut scratch)?;
     let read = |i| {
         let mut out = Vec::new();
         page.values(i, &mut scratch, &mut out)?;
@@ -88,7 +88,7 @@ fn constants_and_copies_take_no_stream() {
 #[test]
 fn columns_know_their_series_and_times() {
     let bytes = write_values(&assorted());
-    let page = Page::open(Kind::Values, &bytes, &mut Scratch::new().unwrap()).unwrap();
+    let page = Page::open(Kind::Values, bytes.clone(), &mut Scratch::new().unwrap()).unwrap();
     for i in 0..page.columns() {
         assert_eq!(page.origin(i), Some(origin(i)));
     }
@@ -103,17 +103,17 @@ fn times_come_back() {
     let jitter: Vec<i64> = grid.iter().enumerate().map(|(i, t)| t + (i as i64 * 7919) % 5).collect();
     let columns = [grid, jitter, vec![i64::MIN, 0, i64::MAX]];
     let mut writer = PageWriter::new(Kind::Times).unwrap();
-    columns.iter().for_each(|column| writer.push_times(column));
+    columns.iter().for_each(|column| writer.push_numbers(column));
     let mut bytes = Vec::new();
     writer.finish(&mut bytes).unwrap();
     let mut scratch = Scratch::new().unwrap();
-    let page = Page::open(Kind::Times, &bytes, &mut scratch).unwrap();
+    let page = Page::open(Kind::Times, bytes.clone(), &mut scratch).unwrap();
     for (i, column) in columns.iter().enumerate() {
         let mut out = Vec::new();
-        page.times(i, &mut scratch, &mut out).unwrap();
+        page.numbers(i, &mut scratch, &mut out).unwrap();
         assert_eq!((&out, page.count(i)), (column, Some(column.len())));
     }
-    assert!(Page::open(Kind::Values, &bytes, &mut scratch).is_err());
+    assert!(Page::open(Kind::Values, bytes.clone(), &mut scratch).is_err());
 }
 
 #[test]

@@ -3,12 +3,15 @@
 use std::collections::HashMap;
 use std::hash::BuildHasher;
 use std::io;
+use std::sync::Arc;
 
 use nave_base::varint;
+use nave_model::histogram::Histogram;
 
+use super::histogram;
 use super::{
-    HAS_EXCEPTIONS, Kind, Origin, SAMPLES_MAX, SOURCE_CONSTANT, SOURCE_COPY, SOURCE_STREAM, SOURCE_ZERO,
-    field,
+    HAS_COMPANIONS, HAS_EXCEPTIONS, Kind, Origin, SAMPLES_MAX, SOURCE_CONSTANT, SOURCE_COPY, SOURCE_STREAM,
+    SOURCE_ZERO, field,
 };
 use crate::column::{Fitter, Order, Shape, width};
 use crate::damage::{put_sized, seal};
@@ -85,18 +88,27 @@ impl PageWriter {
     /// Adds a column to a page of values.
     ///
     /// # Panics
-    /// When the page is one of times, `values` is empty, or the page would have more than [`SAMPLES_MAX`] samples.
+    /// When the page is another one, `values` is empty, or the page would have more than [`SAMPLES_MAX`] samples.
     pub fn push_values(&mut self, origin: Origin, values: &[f64]) {
         assert_eq!(self.kind, Kind::Values, "PageWriter: doubles belong into a page of values");
         self.begin(values.len());
-        let Origin { series, times } = origin;
+        let Origin { series, times, starts, histograms } = origin;
         varint::put_i64(&mut self.fields[field::SERIES], i64::from(series) - i64::from(self.last.series));
         varint::put_i64(&mut self.fields[field::TIMES], i64::from(times) - i64::from(self.last.times));
         self.last = origin;
         let mut splitter = std::mem::take(&mut self.splitter);
         let transform = splitter.split(values);
-        let flag = if splitter.exceptions.is_empty() { 0 } else { HAS_EXCEPTIONS };
-        self.fields[field::TRANSFORM].push(transform.code() | flag);
+        let mut flags = if splitter.exceptions.is_empty() { 0 } else { HAS_EXCEPTIONS };
+        if starts.is_some() || histograms.is_some() {
+            flags |= HAS_COMPANIONS;
+            for number in [starts, histograms] {
+                varint::put_u64(
+                    &mut self.fields[field::COMPANION],
+                    number.map_or(0, |number| u64::from(number) + 1),
+                );
+            }
+        }
+        self.fields[field::TRANSFORM].push(transform.code() | flags);
         self.push_exceptions(&splitter.exceptions);
         self.push_integers(&splitter.main);
         if transform.columns() == 2 {
@@ -105,15 +117,28 @@ impl PageWriter {
         self.splitter = splitter;
     }
 
-    /// Adds a column to a page of times, in ms.
+    /// Adds a column to a page of times (in ms) or of ids.
     ///
     /// # Panics
-    /// When the page is one of values, `times` is empty, or the page would have more than [`SAMPLES_MAX`] samples.
-    pub fn push_times(&mut self, times: &[i64]) {
-        assert_eq!(self.kind, Kind::Times, "PageWriter: timestamps belong into a page of times");
-        self.begin(times.len());
+    /// When the page is another one, `numbers` is empty, or the page would have more than [`SAMPLES_MAX`] of them.
+    pub fn push_numbers(&mut self, numbers: &[i64]) {
+        let fits = matches!(self.kind, Kind::Times | Kind::Ids);
+        assert!(fits, "PageWriter: integers belong into a page of times or ids");
+        self.begin(numbers.len());
         self.fields[field::TRANSFORM].push(Transform::Integer.code());
-        self.push_integers(times);
+        self.push_integers(numbers);
+    }
+
+    /// Adds a column to a page of histograms: positions, which ascend, and histograms.
+    ///
+    /// # Panics
+    /// When the page is none of histograms, or `histograms` is empty.
+    pub fn push_histograms(&mut self, histograms: &[(u32, Arc<Histogram>)]) {
+        assert_eq!(self.kind, Kind::Histograms, "PageWriter: histograms belong into a page of histograms");
+        assert!(!histograms.is_empty(), "PageWriter: a column has at least one sample");
+        self.samples += histograms.len();
+        self.columns += 1;
+        histogram::put(&mut self.fields[field::HISTOGRAM], histograms);
     }
 
     fn begin(&mut self, samples: usize) {
