@@ -31,8 +31,8 @@ BENCH_WORK ?= $(CURDIR)/bench/runs
 # Time for each fuzz target.
 FUZZ_SECONDS ?= 60
 
-.PHONY: help demo test build check bench fuzz peers format setup clean
-.PHONY: check-format check-lint check-doc check-deny check-edges check-shell check-index check-bench
+.PHONY: help demo test build ui ui-if-node check bench fuzz peers format setup clean
+.PHONY: check-format check-lint check-doc check-deny check-edges check-shell check-index check-bench check-ui
 
 help: ## List the targets.
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -52,14 +52,23 @@ setup: ## Check that the toolchain is there (every target does).
 demo: build ## Start a hub and two agents on this machine, until Ctrl-C.
 	exec $(NAVE) demo $(ARGS)
 
-build: setup ## Build the release binary.
+build: setup ui-if-node ## Build the web UI and the release binary.
 	$(CARGO) build --release --locked -p nave
 	@echo "built $(NAVE)"
+
+ui: ## Build the web UI, which the next cargo build takes in.
+	@scripts/ui build
+
+# Without Node the binary has a plain page that says so; where nothing may be left out that is a failure.
+ui-if-node:
+	@scripts/ui build || { status=$$?; \
+	  if [ $$status != 3 ] || [ -n "$${CI:-}" ]; then exit $$status; fi; \
+	  echo "make: THE BINARY WILL HAVE NO WEB UI, for want of Node" >&2; }
 
 test: setup ## Run all tests, end to end with the real peers included.
 	@CARGO="$(CARGO)" scripts/test $(ARGS)
 
-check: check-shell check-index check-format check-edges check-lint check-doc check-deny check-bench ## Everything that is checked without running Nave.
+check: check-shell check-index check-format check-edges check-lint check-doc check-deny check-bench check-ui ## Everything that is checked without running Nave.
 	@echo "check: all passed"
 
 check-format: setup
@@ -91,6 +100,11 @@ check-index:
 	@for page in docs/decisions/[0-9]*.md; do \
 	  grep -q "($${page##*/})" docs/decisions/README.md || { echo "$$page is not in docs/decisions/README.md" >&2; exit 1; }; \
 	done
+
+check-ui:
+	@scripts/ui check || { status=$$?; \
+	  if [ $$status != 3 ] || [ -n "$${CI:-}" ]; then exit $$status; fi; \
+	  echo "SKIPPED: the web UI is not checked, for want of Node" >&2; }
 
 check-bench: setup
 	cd bench && CARGO_TARGET_DIR=target $(CARGO) clippy --all-targets --locked --quiet -- -D warnings
