@@ -3,7 +3,7 @@
 use crate::report::Round;
 use crate::server::{self, Server};
 use crate::workload::{self, Spec, Target};
-use crate::{fleet, load_average, proto};
+use crate::{fleet, proto, results};
 use anyhow::{Context, Result};
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, Path as UrlPath, Query as UrlQuery, State};
@@ -193,8 +193,7 @@ pub async fn run(file: &Path, work: &Path, only: &[String], o: &Options) -> Resu
     let mut rounds = Vec::new();
     for def in server::load(file, work, only, &vars)? {
         eprintln!("{}", def.name);
-        let mut r =
-            Round { target: def.name.clone(), round: 1, load_before: load_average(), ..Default::default() };
+        let mut r = results::round(&def, 1);
         let agent = Server::start(&def, true).await?;
         tokio::time::sleep(Duration::from_secs((3 * o.interval).max(15))).await;
         let now = || -> Result<[f64; 6]> {

@@ -111,7 +111,7 @@ impl Lane {
                 slot.pages = slot.next_pod(spec, round);
                 slot.replaced_at = None;
             }
-            if round % period == 0 && spec.churn > 0.0 {
+            if round.is_multiple_of(period) && spec.churn > 0.0 {
                 let draw = slot.rng.unit() < spec.churn;
                 slot.replaced_at = draw.then(|| round + 1 + slot.rng.below(u64::from(period)) as u32);
             }

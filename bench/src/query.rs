@@ -27,6 +27,25 @@ pub struct Query {
     pub api: Option<String>,
 }
 
+impl Query {
+    /// The API and its arguments for data from `start_ms` to `end_ms`, which is when it is asked.
+    pub fn request(&self, start_ms: i64, end_ms: i64) -> Result<(&str, Vec<(&'static str, String)>)> {
+        let expr = self.expr.clone();
+        Ok(match (&self.api, &self.range) {
+            (Some(api), _) => {
+                (api, vec![("match[]", expr), ("start", time(start_ms)), ("end", time(end_ms))])
+            }
+            (None, None) => ("query", vec![("query", expr), ("time", time(end_ms))]),
+            (None, Some(range)) => {
+                let start = (end_ms - (seconds(range)? * 1000.0) as i64).max(start_ms);
+                let step = self.step.clone().unwrap_or_else(|| "15s".into());
+                let times = [("start", time(start)), ("end", time(end_ms)), ("step", step)];
+                ("query_range", [("query", expr)].into_iter().chain(times).collect())
+            }
+        })
+    }
+}
+
 /// Reads a queries file.
 pub fn load(file: &Path) -> Result<Vec<Query>> {
     #[derive(Deserialize)]
@@ -60,7 +79,7 @@ fn seconds(text: &str) -> Result<f64> {
 pub type Answer = BTreeMap<String, Vec<(i64, f64)>>;
 
 /// What one query cost on one target.
-#[derive(Debug, Clone, Default, Serialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Measured {
     pub name: String,
     pub error: Option<String>,
@@ -91,7 +110,7 @@ impl<'a> Client<'a> {
     }
 
     /// Sends one API request and returns the body.
-    async fn ask(&self, api: &str, args: &[(&str, String)]) -> Result<bytes::Bytes> {
+    pub async fn ask(&self, api: &str, args: &[(&str, String)]) -> Result<bytes::Bytes> {
         let mut url = reqwest::Url::parse(&format!("{}/{api}", self.def.query_url))?;
         url.query_pairs_mut()
             .extend_pairs(args.iter().map(|(n, v)| (*n, v.as_str())))
@@ -121,7 +140,7 @@ impl<'a> Client<'a> {
         )?;
         let mut total = 0;
         // Name by name: without their names, series of different metrics may be the same.
-        for name in names.keys() {
+        for name in names.keys().filter(|n| !n.starts_with("fleetbench_")) {
             // Windows are open on the left, so each ends one millisecond before a whole step.
             let args = [
                 ("query", format!("sum(count_over_time({name}[{minutes}m]))")),
@@ -152,27 +171,7 @@ impl<'a> Client<'a> {
         warm: usize,
         out: &mut Measured,
     ) -> Result<()> {
-        let end = facts.end_ms;
-        let (api, args) = match (&query.api, &query.range) {
-            (Some(api), _) => (
-                api.as_str(),
-                vec![("match[]", query.expr.clone()), ("start", time(facts.start_ms)), ("end", time(end))],
-            ),
-            (None, None) => ("query", vec![("query", query.expr.clone()), ("time", time(end))]),
-            (None, Some(range)) => {
-                let step = query.step.as_deref().unwrap_or("15s");
-                let start = (end - (seconds(range)? * 1000.0) as i64).max(facts.start_ms);
-                (
-                    "query_range",
-                    vec![
-                        ("query", query.expr.clone()),
-                        ("start", time(start)),
-                        ("end", time(end)),
-                        ("step", step.to_string()),
-                    ],
-                )
-            }
-        };
+        let (api, args) = query.request(facts.start_ms, facts.end_ms)?;
         let begun = Instant::now();
         let body = self.ask(api, &args).await?;
         out.first_ms = begun.elapsed().as_secs_f64() * 1e3;
@@ -223,7 +222,7 @@ fn time(ms: i64) -> String {
 }
 
 /// Brings any `data` of the query and metadata APIs to an [`Answer`].
-fn parse(body: &[u8]) -> Result<Answer> {
+pub fn parse(body: &[u8]) -> Result<Answer> {
     let mut top: Value = serde_json::from_slice(body)?;
     anyhow::ensure!(top["status"] == "success", "{}", top["error"]);
     let labels = |v: &Value| match v.as_object() {
@@ -260,7 +259,7 @@ fn parse(body: &[u8]) -> Result<Answer> {
 }
 
 /// How one target's answer differs from the first target's.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Difference {
     pub query: String,
     pub target: String,
@@ -273,7 +272,9 @@ pub struct Difference {
     pub off_points: usize,
     pub common_points: usize,
     /// Largest and median relative difference among the points in common.
+    #[serde(deserialize_with = "crate::report::nullable")]
     pub worst: f64,
+    #[serde(deserialize_with = "crate::report::nullable")]
     pub median: f64,
     /// The label sets differ only in whether `__name__` is kept; the rest is compared without it.
     pub only_names: bool,

@@ -1,7 +1,7 @@
 //! Figures, medians over rounds, and the table.
 
 use crate::query::{Difference, Measured};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::fmt::Write as _;
 
 /// The `q` quantile (nearest rank) of sorted values; 0 of none.
@@ -12,17 +12,24 @@ pub fn quantile(sorted: &[f64], q: f64) -> f64 {
     }
 }
 
+/// A number, or NaN for `null`.
+pub fn nullable<'de, D: serde::Deserializer<'de>>(from: D) -> Result<f64, D::Error> {
+    Ok(Option::<f64>::deserialize(from)?.unwrap_or(f64::NAN))
+}
+
 /// One measured figure of one target in one round.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Figure {
     pub name: String,
     /// Unit, for the reader; less is better unless it is a rate.
-    pub unit: &'static str,
+    pub unit: String,
+    /// JSON has no NaN; `null` stands for it.
+    #[serde(deserialize_with = "nullable")]
     pub value: f64,
 }
 
 /// All that one round gave for one target.
-#[derive(Debug, Default, Serialize)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub struct Round {
     pub target: String,
     pub round: usize,
@@ -37,20 +44,25 @@ pub struct Round {
 }
 
 impl Round {
-    pub fn add(&mut self, name: &str, unit: &'static str, value: f64) {
-        self.figures.push(Figure { name: name.to_string(), unit, value });
+    pub fn add(&mut self, name: &str, unit: &str, value: f64) {
+        self.figures.push(Figure { name: name.to_string(), unit: unit.to_string(), value });
+    }
+
+    /// The value of a figure added before.
+    pub fn get(&self, name: &str) -> Option<f64> {
+        self.figures.iter().find(|f| f.name == name).map(|f| f.value)
     }
 }
 
 /// Every figure of every round, the queries' included, as (name, unit, value).
-fn figures(round: &Round) -> impl Iterator<Item = (String, &'static str, f64)> + '_ {
+fn figures(round: &Round) -> impl Iterator<Item = (String, &str, f64)> + '_ {
     let of = |f: fn(&Measured) -> f64| round.queries.iter().map(f).sum::<f64>();
     let mut sums = Vec::new();
     if !round.queries.is_empty() {
         sums.push(("all queries: sum of p50".to_string(), "ms", of(|q| q.p50_ms)));
         sums.push(("all queries: sum of CPU".to_string(), "ms", of(|q| q.cpu_ms)));
     }
-    round.figures.iter().map(|f| (f.name.clone(), f.unit, f.value)).chain(sums)
+    round.figures.iter().map(|f| (f.name.clone(), f.unit.as_str(), f.value)).chain(sums)
 }
 
 fn number(v: f64) -> String {

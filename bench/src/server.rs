@@ -22,6 +22,9 @@ pub struct Def {
     pub port: u16,
     /// Program and arguments.
     pub command: Vec<String>,
+    /// Arguments that are added if the program's `--help` names them, for programs of several ages.
+    #[serde(default)]
+    pub optional: Vec<String>,
     /// Answers 200 once the server can be used.
     pub ready_url: String,
     /// Remote-write receiver (not for agents).
@@ -38,12 +41,27 @@ pub struct Def {
     /// Makes the server write what it holds into `snapshot_dir` as finished blocks (POST).
     pub snapshot_url: Option<String>,
     pub snapshot_dir: Option<String>,
+    /// Makes the server compact everything it can, and its method; 404 counts as having none.
+    pub compact_url: Option<String>,
+    #[serde(default = "post")]
+    pub compact_method: String,
+    /// What files hold, by parts of their path below the data directory (or the snapshot): `numeric`,
+    /// `index`, `log`, or `block` for a Nave block, whose footer says it. The first that fits counts.
+    #[serde(default)]
+    pub layout: BTreeMap<String, Vec<String>>,
+    /// Takes the place of files of the same name when samples come late.
+    #[serde(default)]
+    pub late_files: BTreeMap<String, String>,
     /// Files to write into `{dir}` before the start, by name.
     #[serde(default)]
     pub files: BTreeMap<String, String>,
     /// The fixed texts of this run, by placeholder.
     #[serde(skip)]
     vars: BTreeMap<String, String>,
+}
+
+fn post() -> String {
+    "POST".into()
 }
 
 #[derive(Deserialize)]
@@ -105,9 +123,16 @@ pub fn load(file: &Path, work: &Path, only: &[String], vars: &[(&str, String)]) 
             .chain(def.flush_url.as_mut())
             .chain(def.snapshot_url.as_mut())
             .chain(def.snapshot_dir.as_mut())
+            .chain(def.compact_url.as_mut())
             .chain(&mut def.command)
         {
             *text = d.fill(text)?;
+        }
+        if !def.optional.is_empty() {
+            let help = Command::new(&def.command[0]).arg("--help").stderr(Stdio::null()).output();
+            let help = help.map(|o| String::from_utf8_lossy(&o.stdout).into_owned()).unwrap_or_default();
+            let known = |a: &&String| help.contains(a.split('=').next().unwrap_or_default());
+            def.command.extend(def.optional.iter().filter(known).cloned().collect::<Vec<_>>());
         }
     }
     Ok(defs)
@@ -125,6 +150,13 @@ pub struct Server {
 impl Server {
     /// Starts the target, on an empty data directory if `fresh`, and waits until it is ready.
     pub async fn start(def: &Def, fresh: bool) -> Result<Server> {
+        let mut server = Server::spawn(def, fresh)?;
+        server.ready(def).await?;
+        Ok(server)
+    }
+
+    /// Starts the target and waits for nothing.
+    pub fn spawn(def: &Def, fresh: bool) -> Result<Server> {
         anyhow::ensure!(
             std::net::TcpStream::connect(("127.0.0.1", def.port)).is_err(),
             "{}: something already listens on port {}",
@@ -149,19 +181,23 @@ impl Server {
             .spawn()
             .with_context(|| def.command[0].clone())?;
         let pid = child.id().to_string();
-        let mut server = Server { child, pid, ready_seconds: 0.0, started };
+        Ok(Server { child, pid, ready_seconds: 0.0, started })
+    }
+
+    /// Waits until the target says that it can be used.
+    pub async fn ready(&mut self, def: &Def) -> Result<()> {
         let client = reqwest::Client::builder().timeout(Duration::from_secs(5)).build()?;
         loop {
             if client.get(&def.ready_url).send().await.is_ok_and(|r| r.status().is_success()) {
-                server.ready_seconds = started.elapsed().as_secs_f64();
-                return Ok(server);
+                self.ready_seconds = self.started.elapsed().as_secs_f64();
+                return Ok(());
             }
-            if let Some(status) = server.child.try_wait()? {
+            if let Some(status) = self.child.try_wait()? {
                 anyhow::bail!("{} ended ({status}); see {}/log", def.name, def.dir().display());
             }
             anyhow::ensure!(
-                started.elapsed() < Duration::from_secs(300),
-                "{} is not ready after 300 s",
+                self.started.elapsed() < Duration::from_secs(900),
+                "{} is not ready after 900 s",
                 def.name
             );
             tokio::time::sleep(Duration::from_millis(5)).await;
@@ -206,8 +242,9 @@ impl Server {
     }
 
     /// Waits until the server uses < 5 % of a CPU and its directory has kept its size for 3 s; 10 s at
-    /// least (some servers leave fresh data in memory for 5 s), `max` at most.
-    pub async fn settle(&self, def: &Def, max: Duration) -> Result<()> {
+    /// least (some servers leave fresh data in memory for 5 s), `max` at most. Returns for how many seconds it
+    /// has been quiet.
+    pub async fn settle(&self, def: &Def, max: Duration) -> Result<f64> {
         let begun = Instant::now();
         let (mut quiet, mut last) = (0, (0.0, 0));
         while begun.elapsed() < max && (quiet < 3 || begun.elapsed() < Duration::from_secs(10)) {
@@ -216,7 +253,7 @@ impl Server {
             quiet = if now.0 - last.0 < 0.05 && now.1 == last.1 { quiet + 1 } else { 0 };
             last = now;
         }
-        Ok(())
+        Ok(f64::from(quiet))
     }
 }
 
@@ -240,6 +277,19 @@ pub struct Usage {
     pub write_mib: f64,
 }
 
+/// Resident memory of a process, MiB; 0 when it has ended.
+pub fn rss_mib(pid: &str) -> f64 {
+    let text = fs::read_to_string(format!("/proc/{pid}/statm")).unwrap_or_default();
+    let pages: f64 = text.split(' ').nth(1).and_then(|p| p.parse().ok()).unwrap_or(0.0);
+    // SAFETY: plain system call.
+    pages * unsafe { libc::sysconf(libc::_SC_PAGESIZE) } as f64 / 1_048_576.0
+}
+
+/// Open file descriptors of a process.
+pub fn fds(pid: &str) -> usize {
+    fs::read_dir(format!("/proc/{pid}/fd")).map_or(0, Iterator::count)
+}
+
 /// CPU time of a process (a pid, or `self`) with all its threads, seconds: the clock behind utime and
 /// stime in /proc/PID/stat, in nanoseconds rather than ticks of 10 ms.
 pub fn cpu_seconds(pid: &str) -> Result<f64> {
@@ -251,6 +301,11 @@ pub fn cpu_seconds(pid: &str) -> Result<f64> {
     };
     anyhow::ensure!(ok, "no CPU clock of process {pid}");
     Ok(time.tv_sec as f64 + time.tv_nsec as f64 / 1e9)
+}
+
+/// Allocated bytes below a directory, MiB.
+pub fn disk_mib(dir: &Path) -> f64 {
+    disk_usage(dir).iter().map(|d| d.1).sum::<u64>() as f64 / 1_048_576.0
 }
 
 /// Allocated bytes under each entry of a directory, and under each directory one level below, largest

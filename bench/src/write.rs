@@ -1,6 +1,6 @@
 //! Remote write: encodes the fleet's samples ahead of time, then sends them as fast as acknowledged.
 
-use crate::workload::{Spec, Target};
+use crate::workload::{LATE_MS_MAX, Spec, Target};
 use crate::{fleet, proto, server};
 use anyhow::{Context, Result};
 use bytes::Bytes;
@@ -32,14 +32,55 @@ pub struct SendOptions {
 }
 
 /// One encoded write request.
+#[derive(Clone, Default)]
 pub struct Payload {
     /// Snappy block of a WriteRequest.
-    body: Bytes,
+    pub body: Bytes,
     /// Samples in it, stale markers left out.
-    samples: u32,
-    stale: u32,
+    pub samples: u32,
+    pub stale: u32,
     /// Time of its newest sample, Unix milliseconds.
-    last_ts: i64,
+    pub last_ts: i64,
+}
+
+/// Packs samples into requests of `batch` samples.
+pub struct Packer {
+    batch: usize,
+    raw: Vec<u8>,
+    now: Payload,
+    snappy: snap::raw::Encoder,
+    /// Bytes of all requests so far, before snappy.
+    pub raw_bytes: u64,
+}
+
+impl Packer {
+    pub fn new(batch: usize) -> Self {
+        let snappy = snap::raw::Encoder::new();
+        Packer { batch, raw: Vec::new(), now: Payload::default(), snappy, raw_bytes: 0 }
+    }
+
+    /// Adds one sample; returns the request that it filled.
+    pub fn put(&mut self, labels: &[u8], value: f64, ts: i64) -> Option<Payload> {
+        if value.to_bits() == proto::STALE_NAN {
+            self.now.stale += 1;
+        } else {
+            self.now.samples += 1;
+        }
+        proto::put_series(&mut self.raw, labels, value, ts);
+        self.now.last_ts = self.now.last_ts.max(ts);
+        if (self.now.samples + self.now.stale) as usize >= self.batch { self.flush() } else { None }
+    }
+
+    /// The request begun, if any.
+    pub fn flush(&mut self) -> Option<Payload> {
+        if self.raw.is_empty() {
+            return None;
+        }
+        self.raw_bytes += self.raw.len() as u64;
+        let body = self.snappy.compress_vec(&self.raw).expect("a request is far below snappy's limit");
+        self.raw.clear();
+        Some(Payload { body: Bytes::from(body.into_boxed_slice()), ..std::mem::take(&mut self.now) })
+    }
 }
 
 /// What one connection sends: the payloads of each window, in order.
@@ -61,6 +102,8 @@ pub struct Facts {
     pub start_ms: i64,
     pub end_ms: i64,
     pub tail_end_ms: i64,
+    /// No sample is older than this.
+    pub oldest_ms: i64,
     pub targets: usize,
     /// Series alive at the first scrape, and all there will ever be.
     pub active_series: usize,
@@ -85,21 +128,9 @@ fn encode_lane(
 ) -> Lane {
     let dt = spec.interval_ms as f64 / 1000.0;
     let per_window = (WINDOW_MS / spec.interval_ms).max(1) as u32;
-    let mut snappy = snap::raw::Encoder::new();
-    let mut windows = Vec::new();
-    let mut raw: Vec<u8> = Vec::new();
+    let (mut packer, mut windows) = (Packer::new(batch), Vec::new());
     for first in rounds.clone().step_by(per_window as usize) {
-        let (mut out, mut now) =
-            (Vec::new(), Payload { body: Bytes::new(), samples: 0, stale: 0, last_ts: 0 });
-        let mut flush = |raw: &mut Vec<u8>, now: &mut Payload| {
-            *raw_bytes += raw.len() as u64;
-            let body = Bytes::from(
-                snappy.compress_vec(raw).expect("a request is far below snappy's limit").into_boxed_slice(),
-            );
-            out.push(Payload { body, ..*now });
-            (now.samples, now.stale) = (0, 0);
-            raw.clear();
-        };
+        let mut out = Vec::new();
         for round in first..(first + per_window).min(rounds.end) {
             for target in lane.iter_mut() {
                 let ts = target.scrape_time(spec, start_ms, round);
@@ -108,25 +139,18 @@ fn encode_lane(
                         continue;
                     }
                     let value = if round == series.until {
-                        now.stale += 1;
                         f64::from_bits(proto::STALE_NAN)
                     } else {
-                        now.samples += 1;
                         series.next(ts, dt)
                     };
-                    proto::put_series(&mut raw, &series.labels, value, ts);
-                    now.last_ts = ts;
-                    if (now.samples + now.stale) as usize == batch {
-                        flush(&mut raw, &mut now);
-                    }
+                    out.extend(packer.put(&series.labels, value, ts));
                 }
             }
         }
-        if !raw.is_empty() {
-            flush(&mut raw, &mut now);
-        }
+        out.extend(packer.flush());
         windows.push(out);
     }
+    *raw_bytes += packer.raw_bytes;
     windows
 }
 
@@ -190,6 +214,7 @@ pub fn encode(spec: &Spec, send: &SendOptions, now_ms: i64) -> Result<Encoded> {
         start_ms,
         end_ms: start_ms + i64::from(middle) * spec.interval_ms,
         tail_end_ms,
+        oldest_ms: start_ms - if spec.late_share > 0.0 { LATE_MS_MAX / 60_000 * 60_000 } else { 0 },
         targets: count,
         active_series,
         all_series,
@@ -236,10 +261,8 @@ pub async fn send(lanes: &[Lane], url: &str, max: Duration) -> Result<Sent> {
     let mut tasks = tokio::task::JoinSet::new();
     for lane in lanes {
         // `Bytes` are shared, not copied: the same requests go to every target under test.
-        let lane: Lane =
-            lane.iter().map(|w| w.iter().map(|p| Payload { body: p.body.clone(), ..*p }).collect()).collect();
-        let client =
-            reqwest::Client::builder().pool_max_idle_per_host(1).timeout(Duration::from_secs(120)).build()?;
+        let lane: Lane = lane.clone();
+        let client = connection()?;
         let (url, barrier, abort) = (url.to_string(), barrier.clone(), abort.clone());
         tasks.spawn(async move {
             let (mut sent, mut waits) = (Sent::default(), Vec::new());
@@ -283,40 +306,65 @@ pub async fn send(lanes: &[Lane], url: &str, max: Duration) -> Result<Sent> {
     Ok(total)
 }
 
+/// A client that keeps one connection.
+pub fn connection() -> Result<reqwest::Client> {
+    Ok(reqwest::Client::builder().pool_max_idle_per_host(1).timeout(Duration::from_secs(120)).build()?)
+}
+
+/// Why a request was not taken.
+#[derive(Debug)]
+pub enum NotSent {
+    /// The server's answer.
+    Refused(String),
+    /// The time limit, or the end of the run; the server may have taken it or not.
+    GaveUp,
+}
+
+impl std::fmt::Display for NotSent {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            NotSent::Refused(answer) => f.write_str(answer),
+            NotSent::GaveUp => f.write_str("gave up at the time limit"),
+        }
+    }
+}
+
+/// One attempt: the status, and the answer's text unless it is a success.
+pub async fn post(client: &reqwest::Client, url: &str, payload: &Payload) -> Result<(u16, String)> {
+    let answer = client
+        .post(url)
+        .header("Content-Encoding", "snappy")
+        .header("Content-Type", "application/x-protobuf")
+        .header("X-Prometheus-Remote-Write-Version", "0.1.0")
+        .header("User-Agent", "fleetbench")
+        .body(payload.body.clone())
+        .send()
+        .await?;
+    let status = answer.status();
+    let text = answer.bytes().await.unwrap_or_default(); // read, so that the connection is used again
+    let text = if status.is_success() { String::new() } else { String::from_utf8_lossy(&text).trim().into() };
+    Ok((status.as_u16(), text))
+}
+
 /// Sends one request, again after 429, 5xx and broken connections, until the deadline.
-async fn send_one(
+pub async fn send_one(
     client: &reqwest::Client,
     url: &str,
     payload: &Payload,
     deadline: Instant,
     abort: &AtomicBool,
     retries: &mut u64,
-) -> Result<()> {
+) -> Result<(), NotSent> {
     let mut pause = Duration::from_millis(30);
     loop {
         if abort.load(Ordering::Relaxed) || Instant::now() > deadline {
             abort.store(true, Ordering::Relaxed);
-            anyhow::bail!("gave up at the time limit");
+            return Err(NotSent::GaveUp);
         }
-        let answer = client
-            .post(url)
-            .header("Content-Encoding", "snappy")
-            .header("Content-Type", "application/x-protobuf")
-            .header("X-Prometheus-Remote-Write-Version", "0.1.0")
-            .header("User-Agent", "fleetbench")
-            .body(payload.body.clone())
-            .send()
-            .await;
-        match answer {
-            Ok(r) if r.status().is_success() => {
-                let _ = r.bytes().await; // lets the connection be used again
-                return Ok(());
-            }
-            Ok(r) if r.status().as_u16() == 429 || r.status().is_server_error() => {
-                let _ = r.bytes().await;
-            }
-            Ok(r) => anyhow::bail!("{}: {}", r.status(), r.text().await.unwrap_or_default().trim()),
-            Err(_) => {}
+        match post(client, url, payload).await {
+            Ok((200..=299, _)) => return Ok(()),
+            Ok((429 | 500.., _)) | Err(_) => {}
+            Ok((status, text)) => return Err(NotSent::Refused(format!("{status}: {text}"))),
         }
         *retries += 1;
         tokio::time::sleep(pause).await;
