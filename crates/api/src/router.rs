@@ -13,7 +13,7 @@ use url::Url;
 
 use crate::envelope::{Answered, ApiError};
 use crate::view::{Lifecycle, StatusView, TargetsView};
-use crate::{federate, lifecycle, query, series, status, target, ui};
+use crate::{federate, lifecycle, query, relabel_step, series, status, target, target_search, ui};
 
 /// Where the API lives; the second is where clients of Mimir look for it.
 pub(crate) const API_PREFIXES: [&str; 2] = ["/api/v1", "/prometheus/api/v1"];
@@ -132,6 +132,8 @@ fn common_router(common: Arc<Common>, api: &Router) -> Router {
         .route("/metadata", get(series::metadata))
         .route("/targets", get(target::targets))
         .route("/targets/metadata", get(target::target_metadata))
+        .route("/targets/search", get(target_search::search))
+        .route("/targets/relabel_steps", get(relabel_step::steps))
         .route("/scrape_pools", get(target::scrape_pools))
         .route("/status/config", get(status::config))
         .route("/status/flags", get(status::flags))

@@ -28,7 +28,7 @@ struct Targets<'a> {
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Active<'a> {
+pub(crate) struct Active<'a> {
     discovered_labels: Pairs<'a>,
     #[serde(serialize_with = "labels_map")]
     labels: &'a Labels,
@@ -45,13 +45,14 @@ struct Active<'a> {
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Dropped<'a> {
-    discovered_labels: Pairs<'a>,
-    scrape_pool: &'a str,
+pub(crate) struct Dropped<'a> {
+    pub(crate) discovered_labels: Pairs<'a>,
+    pub(crate) scrape_pool: &'a str,
 }
 
 /// Label pairs as an object.
-struct Pairs<'a>(&'a [(String, String)]);
+#[derive(Clone, Copy)]
+pub(crate) struct Pairs<'a>(pub(crate) &'a [(String, String)]);
 
 impl Serialize for Pairs<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
@@ -100,7 +101,12 @@ pub(crate) async fn targets(State(common): State<Arc<Common>>, params: Params) -
     Success::of(&shown)
 }
 
-fn show<'a>(target: &'a ActiveTarget, pool: &'a str, hostname: &str, external: &Url) -> Active<'a> {
+pub(crate) fn show<'a>(
+    target: &'a ActiveTarget,
+    pool: &'a str,
+    hostname: &str,
+    external: &Url,
+) -> Active<'a> {
     Active {
         discovered_labels: Pairs(&target.discovered_labels),
         labels: &target.labels,

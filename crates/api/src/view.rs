@@ -6,6 +6,7 @@ use std::time::Duration;
 use futures_util::future::BoxFuture;
 use nave_model::label::Labels;
 use nave_model::metadata::Metadata;
+use nave_model::relabel::RelabelConfig;
 use nave_model::time::Timestamp;
 use serde::Serialize;
 
@@ -74,6 +75,8 @@ pub trait TargetsView: Send + Sync {
     fn pools(&self) -> Vec<TargetPool>;
     /// Metadata of all targets' families.
     fn metadata(&self) -> Vec<TargetMetadata>;
+    /// The rules that decide about a pool's targets; `None` where there is no such pool.
+    fn relabel_rules(&self, pool: &str) -> Option<Vec<RelabelConfig>>;
 }
 
 /// `status/buildinfo` and `/version`.

@@ -212,3 +212,56 @@ async fn an_agent_refuses_what_needs_a_store() {
     assert_eq!(get(&router, "/query").await.status, 404);
     assert_eq!(get(&router, "/federate?match[]=up").await.status, 422);
 }
+
+#[tokio::test]
+async fn target_search() {
+    let router = server(&Arc::default());
+    let pools = r#"{"pools":[{"name":"dropped","up":0,"down":0,"unknown":0,"dropped":3},{"name":"node","up":0,"down":1,"unknown":1,"dropped":0}]"#;
+    for (parameters, total, first, second) in [
+        ("", 2, r#""health":"down""#, r#""health":"unknown""#),
+        ("?health=unknown", 1, r#""health":"unknown""#, ""),
+        ("?health=up", 0, r#""activeTargets":[]"#, ""),
+        ("?search=REFUSED%20node", 1, r#""health":"down""#, ""),
+        ("?search=refused%20localhost", 0, r#""activeTargets":[]"#, ""),
+        ("?offset=1&limit=1", 2, r#""health":"unknown""#, ""),
+        ("?scrapePool=none", 0, r#""activeTargets":[]"#, ""),
+        ("?state=dropped", 1, r#""scrapePool":"dropped""#, ""),
+        ("?state=dropped&search=127.0.0.1:2", 1, r#""__address__":"127.0.0.1:2""#, ""),
+        ("?state=dropped&search=127.0.0.1:3", 0, r#""droppedTargets":[]"#, ""),
+    ] {
+        let reply = get(&router, &format!("/api/v1/targets/search{parameters}")).await;
+        let expect = format!(r#"{{"status":"success","data":{pools},"total":{total},"#);
+        assert!(reply.body.starts_with(&expect), "{parameters}: {}", reply.body);
+        let (at, next) = (reply.body.find(first), reply.body.rfind(second));
+        assert!(at.is_some() && at < next, "{parameters}: {}", reply.body);
+    }
+    let reply = get(&router, "/api/v1/targets/search?limit=5001").await;
+    assert!(
+        reply.status == 400 && reply.body.contains("expected a number up to 5000, came"),
+        "{}",
+        reply.body
+    );
+}
+
+#[tokio::test]
+async fn relabel_steps() {
+    let router = server(&Arc::default());
+    let labels = "%7B%22__address__%22:%22127.0.0.1:2%22,%22job%22:%22node%22%7D";
+    let reply =
+        get(&router, &format!("/api/v1/targets/relabel_steps?scrapePool=dropped&labels={labels}")).await;
+    let answer: serde_json::Value = serde_json::from_str(&reply.body).unwrap();
+    let steps = answer["data"]["steps"].as_array().unwrap();
+    assert_eq!(steps.len(), 2, "the rule after the one that drops is not applied: {}", reply.body);
+    assert_eq!((&steps[0]["keep"], &steps[1]["keep"]), (&true.into(), &false.into()));
+    assert_eq!(steps[0]["output"]["team"], "node-team");
+    assert_eq!((&steps[1]["rule"]["action"], &steps[1]["rule"]["regex"]), (&"drop".into(), &"127.+".into()));
+    for (path, expect) in [
+        ("?labels=%7B%7D", "no scrapePool parameter provided"),
+        ("?scrapePool=dropped", "no labels parameter provided"),
+        ("?scrapePool=dropped&labels=x", r#"invalid parameter \"labels\""#),
+        ("?scrapePool=x&labels=%7B%7D", r#"no scrape pool named \"x\""#),
+    ] {
+        let reply = get(&router, &format!("/api/v1/targets/relabel_steps{path}")).await;
+        assert!(reply.status == 400 && reply.body.contains(expect), "{path}: {}", reply.body);
+    }
+}

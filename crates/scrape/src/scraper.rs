@@ -198,6 +198,12 @@ impl Scraper {
         self.pools.lock().keys().cloned().collect()
     }
 
+    /// What the pool was configured with last.
+    #[must_use]
+    pub fn config(&self, pool: &str) -> Option<Arc<ScrapeConfig>> {
+        self.pools.lock().get(pool).map(|pool| pool.settings.config.clone())
+    }
+
     /// All targets as they are now.
     #[must_use]
     pub fn targets(&self) -> Targets {

@@ -12,6 +12,7 @@ use nave_base::clock::FakeClock;
 use nave_base::metric::Registry;
 use nave_model::label::Labels;
 use nave_model::metadata::Metadata;
+use nave_model::relabel::RelabelConfig;
 use nave_model::select::{MetadataIndex, Scope};
 use tower::ServiceExt;
 
@@ -27,6 +28,9 @@ impl TargetsView for Nothing {
     }
     fn metadata(&self) -> Vec<TargetMetadata> {
         Vec::new()
+    }
+    fn relabel_rules(&self, _: &str) -> Option<Vec<RelabelConfig>> {
+        None
     }
 }
 

@@ -19,6 +19,7 @@ use nave_base::metric::Registry;
 use nave_model::label::Labels;
 use nave_model::matcher::Matcher;
 use nave_model::metadata::{Metadata, MetricType};
+use nave_model::relabel::RelabelConfig;
 use nave_model::select::*;
 use nave_model::time::Timestamp;
 use nave_promql::{Engine, EngineOptions};
@@ -196,6 +197,15 @@ impl TargetsView for Process {
                 metadata: metadata.clone(),
             })
             .into()
+    }
+
+    fn relabel_rules(&self, pool: &str) -> Option<Vec<RelabelConfig>> {
+        let rules = r#"[
+            {"source_labels": ["job"], "target_label": "team", "replacement": "${1}-team"},
+            {"source_labels": ["__address__"], "regex": "127.+", "action": "drop"},
+            {"source_labels": ["job"], "target_label": "never"}
+        ]"#;
+        (pool == "dropped").then(|| serde_json::from_str(rules).unwrap())
     }
 }
 

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use nave_api::view::{ActiveTarget, Health, TargetMetadata, TargetPool, TargetsView};
 use nave_model::label::Labels;
 use nave_model::metadata::Metadata;
+use nave_model::relabel::RelabelConfig;
 use nave_model::select::{MetadataIndex, Scope};
 use nave_remote::MetadataSource;
 use nave_scrape::{BuiltinSource, Scraper};
@@ -38,6 +39,10 @@ impl TargetsView for Targets {
             metadata: told.metadata,
         };
         self.0.metadata().into_iter().map(shown).collect()
+    }
+
+    fn relabel_rules(&self, pool: &str) -> Option<Vec<RelabelConfig>> {
+        Some(self.0.config(pool)?.relabel_configs.clone())
     }
 }
 
