@@ -5,7 +5,7 @@ use nave_model::time::{TimeRange, Timestamp};
 
 use super::BlockId;
 use crate::damage::{Cursor, Damage, seal, unseal};
-use crate::page::{Kind, SAMPLES_MAX};
+use crate::page::Kind;
 
 /// The first bytes of a block.
 const MAGIC: [u8; 8] = *b"NAVEBLK\n";
@@ -55,7 +55,7 @@ pub struct PageEntry {
     pub first: u32,
     /// Last series (values, ids) or last column (times, histograms).
     pub last: u32,
-    /// Its samples.
+    /// Its samples; of histograms the doubles in its columns.
     pub samples: usize,
     /// First and last sample; of times the smallest and the greatest number; nothing of ids.
     pub range: TimeRange,
@@ -197,7 +197,7 @@ fn take_page(cursor: &mut Cursor<'_>, offset: u64) -> Result<PageEntry, Damage> 
     let len = cursor.count("bytes of a page", u32::MAX as usize)?;
     let first = cursor.count("series or columns", u32::MAX as usize)? as u32;
     let more = cursor.count("series or columns", (u32::MAX - first) as usize)? as u32;
-    let samples = cursor.count("samples", SAMPLES_MAX)?;
+    let samples = cursor.count("samples", kind.samples_max())?;
     let min = cursor.i64()?;
     let max = min.wrapping_add(cursor.u64()? as i64);
     let range = TimeRange { min: Timestamp(min), max: Timestamp(max) };

@@ -6,6 +6,8 @@
 
 mod cache;
 mod cursor;
+#[cfg(test)]
+mod histogram_tests;
 mod layout;
 mod meta;
 mod read;

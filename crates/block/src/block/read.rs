@@ -250,14 +250,15 @@ impl<R: ReadRange> Block<R> {
 fn decode_all(entry: &PageEntry, bytes: Vec<u8>, scratch: &mut Scratch) -> Result<(), Damage> {
     let page = open_page(entry, bytes, scratch)?;
     let (mut numbers, mut values, mut histograms) = (Vec::new(), Vec::new(), Vec::new());
-    (0..page.columns()).try_for_each(|i| {
+    let count = if entry.kind == Kind::Histograms { page.runs() } else { page.columns() };
+    (0..count).try_for_each(|i| {
         numbers.clear();
         values.clear();
         histograms.clear();
         match entry.kind {
             Kind::Values => page.values(i, scratch, &mut values),
             Kind::Times | Kind::Ids => page.numbers(i, scratch, &mut numbers),
-            Kind::Histograms => page.histograms(i, scratch, &mut histograms),
+            Kind::Histograms => page.histograms(i, 0..u32::MAX, scratch, &mut histograms),
         }
     })
 }
@@ -270,7 +271,8 @@ fn open_page(entry: &PageEntry, bytes: Vec<u8>, scratch: &mut Scratch) -> Result
         Kind::Values => {
             own(0) == Some(entry.first) && own(page.columns().saturating_sub(1)) == Some(entry.last)
         }
-        Kind::Times | Kind::Histograms => page.columns() == (entry.last - entry.first) as usize + 1,
+        Kind::Times => page.columns() == (entry.last - entry.first) as usize + 1,
+        Kind::Histograms => page.runs() == (entry.last - entry.first) as usize + 1,
         Kind::Ids => page.columns() == 1,
     };
     if !fits || page.samples() != entry.samples {

@@ -100,7 +100,7 @@ fn read_run<R: ReadRange>(
         let of_histograms = pages.page(block, entry, scratch)?;
         let damaged = |damage| Error::damaged(entry.kind.part(), entry.offset)(damage);
         let at = (column - entry.first) as usize;
-        of_histograms.histograms(at, scratch, &mut run.histograms).map_err(damaged)?;
+        of_histograms.histograms(at, 0..u32::MAX, scratch, &mut run.histograms).map_err(damaged)?;
         if run.histograms.last().is_some_and(|(at, _)| *at as usize >= run.values.len()) {
             return Err(damaged(Damage::new(
                 "page",

@@ -17,7 +17,7 @@ use super::layout::{Footer, HEADER_LEN, PageEntry, Section, put_directory, put_h
 use super::{BlockId, FileKind, Meta, SeqRange, series_order};
 use crate::error::Error;
 use crate::index::{IndexError, IndexWriter, Parts};
-use crate::page::{Kind, Origin, PageWriter, SAMPLES_MAX};
+use crate::page::{HISTOGRAM_MAX, Kind, Origin, PageWriter, SAMPLES_MAX};
 
 /// Columns of times that are remembered to be shared; when there are more, they are forgotten.
 const SHARED_MAX: usize = 1 << 18;
@@ -218,7 +218,7 @@ impl BlockWriter {
             if at >= end {
                 return (end, i);
             }
-            buckets += 4 + histogram.positive_buckets.len() + histogram.negative_buckets.len();
+            buckets += doubles(histogram);
             if i > 0 && buckets > self.page_samples {
                 return (at, i);
             }
@@ -285,8 +285,9 @@ impl BlockWriter {
         base: u32,
         range: TimeRange,
     ) -> Result<u32, Error> {
+        let doubles: usize = histograms.iter().map(|(_, one)| doubles(one)).sum();
         let page = &self.histograms.writer;
-        if page.columns() > 0 && page.samples() + histograms.len() > self.page_samples {
+        if page.columns() > 0 && page.samples() + doubles > self.page_samples {
             self.flush(Kind::Histograms)?;
         }
         let column = self.histograms.next_column(range);
@@ -371,6 +372,11 @@ impl BlockWriter {
     }
 }
 
+/// How many doubles it has in columns.
+fn doubles(histogram: &Histogram) -> usize {
+    3 + histogram.positive_buckets.len() + histogram.negative_buckets.len()
+}
+
 /// Why these are no samples of a series.
 fn unfit(samples: &Columns) -> Option<&'static str> {
     let Columns { timestamps, values, histograms, start_timestamps } = samples;
@@ -386,6 +392,13 @@ fn unfit(samples: &Columns) -> Option<&'static str> {
     let behind = histograms.last().is_some_and(|(at, _)| *at as usize >= values.len());
     if behind || histograms.windows(2).any(|pair| pair[0].0 >= pair[1].0) {
         return Some("histograms do not stand at ascending places among the samples");
+    }
+    let wide = |histogram: &Histogram| {
+        let spans = histogram.positive_spans.len() + histogram.negative_spans.len();
+        doubles(histogram) + spans + histogram.custom_bounds.len() > HISTOGRAM_MAX
+    };
+    if histograms.iter().any(|(_, histogram)| wide(histogram)) {
+        return Some("a histogram has more than 2,097,152 buckets, spans and bounds");
     }
     None
 }

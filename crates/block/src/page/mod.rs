@@ -12,6 +12,7 @@ mod read;
 mod tests;
 mod write;
 
+pub(crate) use histogram::HISTOGRAM_MAX;
 pub use read::{Page, Scratch};
 pub use write::PageWriter;
 
@@ -70,6 +71,16 @@ pub struct Origin {
 /// The most samples in a page; more is damage. Bounds what a reader takes memory for.
 pub const SAMPLES_MAX: usize = 1 << 17;
 
+/// The most doubles in a page of histograms.
+pub(crate) const HISTOGRAM_DOUBLES_MAX: usize = 1 << 22;
+
+impl Kind {
+    /// The most samples, or doubles of histograms, in a page.
+    pub(crate) fn samples_max(self) -> usize {
+        if self == Self::Histograms { HISTOGRAM_DOUBLES_MAX } else { SAMPLES_MAX }
+    }
+}
+
 /// Streams are grouped by the size of their numbers, and their number is below this.
 const STREAMS_MAX: usize = 28;
 
@@ -110,7 +121,7 @@ mod field {
     pub(super) const TIMES: usize = 10;
     /// Columns of start timestamps and of histograms, one more than their number, 0 for none.
     pub(super) const COMPANION: usize = 11;
-    /// Runs of histograms.
+    /// Number of runs of histograms, and what of each is not in columns.
     pub(super) const HISTOGRAM: usize = 12;
     pub(super) const ALL: usize = 13;
 }

@@ -6,10 +6,10 @@ use std::sync::{Arc, OnceLock};
 
 use nave_model::histogram::Histogram;
 
-use super::histogram;
+use super::histogram::Run as HistogramRun;
 use super::{
-    HAS_COMPANIONS, HAS_EXCEPTIONS, Kind, Origin, SAMPLES_MAX, SOURCE_CONSTANT, SOURCE_COPY, SOURCE_STREAM,
-    SOURCE_ZERO, STREAMS_MAX, field,
+    HAS_COMPANIONS, HAS_EXCEPTIONS, Kind, Origin, SOURCE_CONSTANT, SOURCE_COPY, SOURCE_STREAM, SOURCE_ZERO,
+    STREAMS_MAX, field,
 };
 use crate::block::Run;
 use crate::column::{Order, Shape};
@@ -57,7 +57,7 @@ pub struct Page {
     integers: Vec<Integers>,
     streams: Vec<Stream>,
     exceptions: Vec<(u32, u64)>,
-    histograms: Vec<Vec<u8>>,
+    runs: Vec<HistogramRun>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -103,8 +103,8 @@ impl Page {
         if code != kind.code() {
             return Err(cursor.damage(format!("expected a page of kind {}, came kind {code}", kind.code())));
         }
-        let columns = cursor.count("columns", SAMPLES_MAX)?;
-        let samples = cursor.count("samples", SAMPLES_MAX)?;
+        let columns = cursor.count("columns", kind.samples_max())?;
+        let samples = cursor.count("samples", kind.samples_max())?;
         let max = match kind {
             Kind::Histograms => DIRECTORY_HISTOGRAMS_MAX,
             _ => DIRECTORY_COLUMN_MAX * (columns + 1) + samples * DIRECTORY_SAMPLE_MAX,
@@ -124,7 +124,7 @@ impl Page {
             integers: vec![],
             streams,
             exceptions: vec![],
-            histograms: vec![],
+            runs: vec![],
         };
         page.read_directory(&directory, columns)?;
         Ok(page)
@@ -133,7 +133,13 @@ impl Page {
     /// How many columns there are.
     #[must_use]
     pub fn columns(&self) -> usize {
-        self.columns.len().max(self.histograms.len())
+        self.columns.len()
+    }
+
+    /// How many runs of histograms there are.
+    #[must_use]
+    pub fn runs(&self) -> usize {
+        self.runs.len()
     }
 
     /// How many samples all columns have together.
@@ -166,7 +172,15 @@ impl Page {
     /// # Errors
     /// When there is no such column, or its stream is damaged.
     pub fn values(&self, i: usize, scratch: &mut Scratch, out: &mut Vec<f64>) -> Result<(), Damage> {
-        let column = self.column(Kind::Values, i)?;
+        if self.kind != Kind::Values {
+            let what = format!("expected a page of values, this is one of {:?}", self.kind);
+            return Err(Damage::new("page", 4, what));
+        }
+        self.doubles(i, scratch, out)
+    }
+
+    fn doubles(&self, i: usize, scratch: &mut Scratch, out: &mut Vec<f64>) -> Result<(), Damage> {
+        let column = self.column(i)?;
         let start = out.len();
         let Scratch { decoder, main, distance, .. } = scratch;
         self.restore(column.integers, column.count, decoder, main)?;
@@ -187,42 +201,33 @@ impl Page {
     /// # Errors
     /// When there is no such column, or its stream is damaged.
     pub fn numbers(&self, i: usize, scratch: &mut Scratch, out: &mut Vec<i64>) -> Result<(), Damage> {
-        let column = self.column(self.kind, i)?;
         if !matches!(self.kind, Kind::Times | Kind::Ids) {
-            return Err(Damage::new(
-                "page",
-                4,
-                format!("expected a page of integers, this is one of {:?}", self.kind),
-            ));
+            let what = format!("expected a page of integers, this is one of {:?}", self.kind);
+            return Err(Damage::new("page", 4, what));
         }
+        let column = self.column(i)?;
         self.restore(column.integers, column.count, &mut scratch.decoder, &mut scratch.main)?;
         out.extend_from_slice(&scratch.main);
         Ok(())
     }
 
-    /// Appends the histograms of column `i` with their positions.
+    /// Appends the histograms of run `i` whose places in the run are in `wanted`, with their places.
     ///
     /// # Errors
-    /// When there is no such column, or it is damaged.
+    /// When there is no such run, or a stream is damaged.
     pub fn histograms(
         &self,
         i: usize,
+        wanted: Range<u32>,
         scratch: &mut Scratch,
         out: &mut Vec<(u32, Arc<Histogram>)>,
     ) -> Result<(), Damage> {
-        _ = scratch;
-        let missing = || Damage::new("page", 0, format!("expected a column {i} of histograms"));
-        histogram::take(self.histograms.get(i).ok_or_else(missing)?, out)
+        let missing = || Damage::new("page", 0, format!("expected a run {i}, there are {}", self.runs.len()));
+        let run = self.runs.get(i).ok_or_else(missing)?;
+        run.append(wanted, |column, cells| self.doubles(column, scratch, cells), out)
     }
 
-    fn column(&self, kind: Kind, i: usize) -> Result<Column, Damage> {
-        if kind != self.kind {
-            return Err(Damage::new(
-                "page",
-                4,
-                format!("expected a page of {kind:?}, this is one of {:?}", self.kind),
-            ));
-        }
+    fn column(&self, i: usize) -> Result<Column, Damage> {
         let missing =
             || Damage::new("page", 0, format!("expected a column {i}, there are {}", self.columns.len()));
         self.columns.get(i).copied().ok_or_else(missing)
@@ -256,19 +261,14 @@ impl Page {
             fields.push(cursor.part("page directory")?);
         }
         cursor.end()?;
-        if self.kind == Kind::Histograms {
-            for _ in 0..columns {
-                self.histograms.push(fields[field::HISTOGRAM].sized()?.to_vec());
-            }
-            return fields.iter().try_for_each(Cursor::end);
-        }
         let mut used = vec![0; self.streams.len()];
-        let mut samples = 0;
-        for _ in 0..columns {
-            samples += self.read_column(&mut fields, &mut used)?;
-            if samples > self.samples {
-                return Err(cursor.damage(format!("expected {} samples, came more", self.samples)));
-            }
+        let samples = match self.kind {
+            Kind::Histograms => self.read_runs(&mut fields, &mut used)?,
+            _ => self.read_columns(columns, &mut fields, &mut used)?,
+        };
+        if self.columns.len() != columns {
+            let came = self.columns.len();
+            return Err(cursor.damage(format!("expected {columns} columns, came {came}")));
         }
         fields.iter().try_for_each(Cursor::end)?;
         let whole = self.streams.iter().zip(&used).all(|(stream, used)| stream.count == *used);
@@ -278,14 +278,59 @@ impl Page {
         Ok(())
     }
 
+    /// Columns of values, times or ids; gives how many samples they have.
+    fn read_columns(
+        &mut self,
+        columns: usize,
+        fields: &mut [Cursor<'_>],
+        used: &mut [usize],
+    ) -> Result<usize, Damage> {
+        let mut samples = 0;
+        for _ in 0..columns {
+            samples += self.read_column(fields, used)?;
+            if samples > self.samples {
+                let expected = self.samples;
+                return Err(fields[field::COUNT].damage(format!("expected {expected} samples, came more")));
+            }
+        }
+        Ok(samples)
+    }
+
+    /// Runs of histograms and their columns; gives how many doubles these have.
+    fn read_runs(&mut self, fields: &mut [Cursor<'_>], used: &mut [usize]) -> Result<usize, Damage> {
+        let mut runs = fields[field::HISTOGRAM].clone();
+        let mut samples = 0;
+        for _ in 0..runs.count("runs", runs.left())? {
+            let room = self.samples - samples;
+            let run = HistogramRun::take(&mut runs, room, |columns, len| {
+                let first = self.columns.len();
+                for _ in 0..columns {
+                    let came = self.read_column(fields, used)?;
+                    if came != len {
+                        return Err(
+                            fields[field::COUNT].damage(format!("expected {len} histograms, came {came}"))
+                        );
+                    }
+                    samples += came;
+                }
+                Ok(first)
+            })?;
+            self.runs.push(run);
+        }
+        fields[field::HISTOGRAM] = runs;
+        Ok(samples)
+    }
+
     fn read_column(&mut self, fields: &mut [Cursor<'_>], used: &mut [usize]) -> Result<usize, Damage> {
-        let count = fields[field::COUNT].count("samples", SAMPLES_MAX)?;
+        let count = fields[field::COUNT].count("samples", self.kind.samples_max())?;
         if count == 0 {
             return Err(fields[field::COUNT].damage("expected a column with samples, it has none"));
         }
         let code = fields[field::TRANSFORM].byte()?;
         let transform = Transform::from_code(code & !(HAS_EXCEPTIONS | HAS_COMPANIONS))
-            .filter(|transform| (*transform == Transform::Integer) != (self.kind == Kind::Values))
+            .filter(|transform| {
+                (*transform == Transform::Integer) == matches!(self.kind, Kind::Times | Kind::Ids)
+            })
             .ok_or_else(|| fields[field::TRANSFORM].damage(format!("unknown transform {code}")))?;
         let origin = self.read_origin(fields, code & HAS_COMPANIONS != 0)?;
         let from = self.exceptions.len();
@@ -329,7 +374,7 @@ impl Page {
         let exceptions = cursor.count("exceptions", count)?;
         let (mut next, mut last) = (0, 0);
         for _ in 0..exceptions {
-            let at = next + cursor.count("samples before an exception", SAMPLES_MAX)?;
+            let at = next + cursor.count("samples before an exception", self.kind.samples_max())?;
             last ^= cursor.u64()?.rotate_right(16);
             if at >= count {
                 return Err(

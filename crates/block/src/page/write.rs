@@ -8,10 +8,10 @@ use std::sync::Arc;
 use nave_base::varint;
 use nave_model::histogram::Histogram;
 
-use super::histogram;
+use super::histogram::Segments;
 use super::{
-    HAS_COMPANIONS, HAS_EXCEPTIONS, Kind, Origin, SAMPLES_MAX, SOURCE_CONSTANT, SOURCE_COPY, SOURCE_STREAM,
-    SOURCE_ZERO, field,
+    HAS_COMPANIONS, HAS_EXCEPTIONS, Kind, Origin, SOURCE_CONSTANT, SOURCE_COPY, SOURCE_STREAM, SOURCE_ZERO,
+    field,
 };
 use crate::column::{Fitter, Order, Shape, width};
 use crate::damage::{put_sized, seal};
@@ -29,6 +29,7 @@ pub struct PageWriter {
     kind: Kind,
     columns: usize,
     samples: usize,
+    runs: usize,
     fields: [Vec<u8>; field::ALL],
     /// Residuals by group.
     streams: [Vec<i64>; SPARSE + 1],
@@ -60,6 +61,7 @@ impl PageWriter {
             kind,
             columns: 0,
             samples: 0,
+            runs: 0,
             fields: Default::default(),
             streams: Default::default(),
             integers: 0,
@@ -88,7 +90,7 @@ impl PageWriter {
     /// Adds a column to a page of values.
     ///
     /// # Panics
-    /// When the page is another one, `values` is empty, or the page would have more than [`SAMPLES_MAX`] samples.
+    /// When the page is another one, `values` is empty, or the page would have more than [`super::SAMPLES_MAX`] samples.
     pub fn push_values(&mut self, origin: Origin, values: &[f64]) {
         assert_eq!(self.kind, Kind::Values, "PageWriter: doubles belong into a page of values");
         self.begin(values.len());
@@ -96,17 +98,21 @@ impl PageWriter {
         varint::put_i64(&mut self.fields[field::SERIES], i64::from(series) - i64::from(self.last.series));
         varint::put_i64(&mut self.fields[field::TIMES], i64::from(times) - i64::from(self.last.times));
         self.last = origin;
+        let companions = starts.is_some() || histograms.is_some();
+        if companions {
+            for number in [starts, histograms] {
+                let number = number.map_or(0, |number| u64::from(number) + 1);
+                varint::put_u64(&mut self.fields[field::COMPANION], number);
+            }
+        }
+        self.push_doubles(values, if companions { HAS_COMPANIONS } else { 0 });
+    }
+
+    fn push_doubles(&mut self, values: &[f64], mut flags: u8) {
         let mut splitter = std::mem::take(&mut self.splitter);
         let transform = splitter.split(values);
-        let mut flags = if splitter.exceptions.is_empty() { 0 } else { HAS_EXCEPTIONS };
-        if starts.is_some() || histograms.is_some() {
-            flags |= HAS_COMPANIONS;
-            for number in [starts, histograms] {
-                varint::put_u64(
-                    &mut self.fields[field::COMPANION],
-                    number.map_or(0, |number| u64::from(number) + 1),
-                );
-            }
+        if !splitter.exceptions.is_empty() {
+            flags |= HAS_EXCEPTIONS;
         }
         self.fields[field::TRANSFORM].push(transform.code() | flags);
         self.push_exceptions(&splitter.exceptions);
@@ -120,7 +126,7 @@ impl PageWriter {
     /// Adds a column to a page of times (in ms) or of ids.
     ///
     /// # Panics
-    /// When the page is another one, `numbers` is empty, or the page would have more than [`SAMPLES_MAX`] of them.
+    /// When the page is another one, `numbers` is empty, or the page would have more than [`super::SAMPLES_MAX`] of them.
     pub fn push_numbers(&mut self, numbers: &[i64]) {
         let fits = matches!(self.kind, Kind::Times | Kind::Ids);
         assert!(fits, "PageWriter: integers belong into a page of times or ids");
@@ -129,22 +135,33 @@ impl PageWriter {
         self.push_integers(numbers);
     }
 
-    /// Adds a column to a page of histograms: positions, which ascend, and histograms.
+    /// Adds a run to a page of histograms: positions, which ascend, and histograms.
     ///
     /// # Panics
-    /// When the page is none of histograms, or `histograms` is empty.
+    /// When the page is another one, `histograms` is empty, or the page would have too many buckets.
     pub fn push_histograms(&mut self, histograms: &[(u32, Arc<Histogram>)]) {
         assert_eq!(self.kind, Kind::Histograms, "PageWriter: histograms belong into a page of histograms");
-        assert!(!histograms.is_empty(), "PageWriter: a column has at least one sample");
-        self.samples += histograms.len();
-        self.columns += 1;
-        histogram::put(&mut self.fields[field::HISTOGRAM], histograms);
+        assert!(!histograms.is_empty(), "PageWriter: a run has at least one histogram");
+        let segments = Segments::new(histograms);
+        segments.put(&mut self.fields[field::HISTOGRAM]);
+        self.runs += 1;
+        segments.columns(|column| {
+            self.begin(column.len());
+            self.push_doubles(column, 0);
+        });
+    }
+
+    /// Runs of histograms so far.
+    #[must_use]
+    pub fn runs(&self) -> usize {
+        self.runs
     }
 
     fn begin(&mut self, samples: usize) {
         assert!(samples > 0, "PageWriter: a column has at least one sample");
         self.samples += samples;
-        assert!(self.samples <= SAMPLES_MAX, "PageWriter: a page has at most {SAMPLES_MAX} samples");
+        let max = self.kind.samples_max();
+        assert!(self.samples <= max, "PageWriter: a page has at most {max} samples");
         self.columns += 1;
         varint::put_u64(&mut self.fields[field::COUNT], samples as u64);
     }
@@ -229,6 +246,11 @@ impl PageWriter {
 
     fn put_directory(&mut self, out: &mut Vec<u8>) -> io::Result<()> {
         let mut plain = Vec::new();
+        if self.kind == Kind::Histograms {
+            let mut runs = Vec::new();
+            varint::put_u64(&mut runs, self.runs as u64);
+            self.fields[field::HISTOGRAM].splice(..0, runs);
+        }
         self.fields.iter().for_each(|bytes| put_sized(&mut plain, bytes));
         let mut stored = Vec::new();
         let compressed = self.encoder.put_bytes(&plain, &mut stored)?;
@@ -255,7 +277,8 @@ impl PageWriter {
     }
 
     fn clear(&mut self) {
-        (self.columns, self.samples, self.integers, self.last) = (0, 0, 0, Origin::default());
+        (self.columns, self.samples, self.runs, self.integers) = (0, 0, 0, 0);
+        self.last = Origin::default();
         self.fields.iter_mut().for_each(Vec::clear);
         self.streams.iter_mut().for_each(Vec::clear);
         self.known.clear();
