@@ -41,12 +41,12 @@ pub(crate) async fn steps(State(common): State<Arc<Common>>, params: Params) -> 
     let rules = common.targets.relabel_rules(pool);
     let rules = rules
         .ok_or_else(|| ApiError::parameter("scrapePool", format!("no scrape pool named {}", quoted(pool))))?;
-    Success::of(&Steps { steps: apply(&rules, labels) })
+    Success::of(&Steps { steps: apply(&rules, &labels) })
 }
 
-fn apply(rules: &[RelabelConfig], labels: BTreeMap<String, String>) -> Vec<Step<'_>> {
+fn apply<'a>(rules: &'a [RelabelConfig], labels: &BTreeMap<String, String>) -> Vec<Step<'a>> {
     let mut builder = Builder::default();
-    for (name, value) in &labels {
+    for (name, value) in labels {
         builder.set(name, value);
     }
     let mut steps = Vec::new();
