@@ -8,8 +8,10 @@ mod late;
 mod layout;
 mod live;
 mod paced;
+mod plot;
 mod proto;
 mod query;
+mod recording;
 mod recovery;
 mod report;
 mod results;
@@ -38,7 +40,13 @@ enum Cmd {
     /// Start each target on an empty directory, send the workload, report speed, CPU, memory, disk.
     Ingest(Load),
     /// As ingest, then send the tail, kill -9, start again: time until ready and samples lost.
-    Restart(Load),
+    Restart {
+        #[command(flatten)]
+        load: Load,
+        /// Kill it while every connection sends, after three quarters of the load; there is no tail then.
+        #[arg(long)]
+        under_load: bool,
+    },
     /// Ingest, queries and restart for every target, in one table.
     Compare {
         #[command(flatten)]
@@ -59,6 +67,15 @@ enum Cmd {
         load: Load,
         #[command(flatten)]
         options: soak::Options,
+    },
+    /// Draw tables over time that `soak` wrote as SVG.
+    Plot(plot::Options),
+    /// Recorded samples of real programs: bytes per sample on disk, and whether they come back bit for bit.
+    Recordings {
+        #[command(flatten)]
+        place: Place,
+        #[command(flatten)]
+        options: recording::Options,
     },
     /// A share of the samples 1 to 24 hours late, beside the same amount in order.
     Late(Load),
@@ -139,10 +156,13 @@ struct Ask {
 async fn main() -> Result<()> {
     match Cli::parse().command {
         Cmd::Ingest(load) => compare::run(load, None, false, "ingest").await,
-        Cmd::Restart(load) => compare::run(load, None, true, "restart").await,
+        Cmd::Restart { load, under_load: true } => recovery::run_under_load(load).await,
+        Cmd::Restart { load, under_load: false } => compare::run(load, None, true, "restart").await,
         Cmd::Compare { load, ask } => compare::run(load, Some(ask), true, "compare").await,
         Cmd::Paced { load, options } => paced::run(load, options).await,
         Cmd::Soak { load, options } => soak::run(load, options).await,
+        Cmd::Plot(options) => plot::run(&options),
+        Cmd::Recordings { place, options } => recording::run(place, options).await,
         Cmd::Late(load) => late::run(load).await,
         Cmd::Query { place, ask } => compare::query_only(place, ask).await,
         Cmd::Agent { place, options } => {

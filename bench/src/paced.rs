@@ -158,7 +158,8 @@ async fn compact_while(
         if !upkeep::compact(def).await.unwrap_or(false) {
             break;
         }
-        spans.push((begun, Instant::now().max(begun + LEAST)));
+        let least = if def.compact_background { LEAST } else { Duration::ZERO };
+        spans.push((begun, Instant::now().max(begun + least)));
     }
     spans
 }

@@ -28,6 +28,11 @@ pub struct Query {
 }
 
 impl Query {
+    /// How far a range query looks back; 0 for others.
+    pub fn range_seconds(&self) -> f64 {
+        self.range.as_deref().map_or(0.0, |r| seconds(r).unwrap_or(0.0))
+    }
+
     /// The API and its arguments for data from `start_ms` to `end_ms`, which is when it is asked.
     pub fn request(&self, start_ms: i64, end_ms: i64) -> Result<(&str, Vec<(&'static str, String)>)> {
         let expr = self.expr.clone();

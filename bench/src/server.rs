@@ -45,6 +45,9 @@ pub struct Def {
     pub compact_url: Option<String>,
     #[serde(default = "post")]
     pub compact_method: String,
+    /// The answer comes before the compaction is done.
+    #[serde(default)]
+    pub compact_background: bool,
     /// What files hold, by parts of their path below the data directory (or the snapshot): `numeric`,
     /// `index`, `log`, or `block` for a Nave block, whose footer says it. The first that fits counts.
     #[serde(default)]

@@ -31,6 +31,10 @@ pub struct Options {
     /// Simulated minutes between two times that all dashboards are asked; 0: never.
     #[arg(long, default_value_t = 10)]
     pub dashboard_minutes: u32,
+    /// Leave out dashboards that look back further than this, minutes: how long they take follows from how
+    /// much data there is by then.
+    #[arg(long, default_value_t = 60)]
+    pub range_minutes_max: u32,
     /// Rules: a queries file.
     #[arg(long, default_value = "queries/rules.toml")]
     #[serde(skip)]
@@ -55,7 +59,8 @@ const AHEAD_MINUTES: u32 = 2;
 
 /// Measures every target.
 pub async fn run(load: Load, o: Options) -> Result<()> {
-    let (dashboards, rules) = (query::load(&o.queries)?, query::load(&o.rules)?);
+    let (mut dashboards, rules) = (query::load(&o.queries)?, query::load(&o.rules)?);
+    dashboards.retain(|q| q.range_seconds() <= f64::from(o.range_minutes_max) * 60.0);
     let folder = o.csv.clone().unwrap_or_else(|| load.place.work.clone());
     std::fs::create_dir_all(&folder)?;
     let mut rounds = Vec::new();

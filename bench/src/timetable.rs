@@ -69,9 +69,9 @@ impl Table {
     }
 
     /// Adds what changed over the run, which took `hours` of simulated time: the second hour against the last
-    /// one (the second and the last tenth of a shorter run than ten hours).
+    /// one (the second and the last tenth of a run that is shorter than four).
     pub fn summarise(&self, hours: f64, r: &mut Round) {
-        let part = if hours >= 10.0 { 1.0 } else { hours / 10.0 };
+        let part = if hours >= 4.0 { 1.0 } else { hours / 10.0 };
         let between = |name: &str, from: f64, to: f64| {
             let at = self.column("simulated_h").unwrap_or_default();
             let values = self.column(name).unwrap_or_default();
@@ -91,7 +91,7 @@ impl Table {
                 .filter(|v| v.is_finite())
                 .fold(f64::NAN, f64::max)
         };
-        let word = if hours >= 10.0 { "hour" } else { "tenth" };
+        let word = if hours >= 4.0 { "hour" } else { "tenth" };
         for (name, shown, unit) in [
             ("rss_max_mib", "RSS", "MiB"),
             ("cpu_s_per_million_samples", "CPU per million samples", "CPU-s"),
@@ -106,6 +106,17 @@ impl Table {
             r.add(&format!("{shown}, last {word}"), unit, late);
             r.add(&format!("{shown}, last to second {word}"), "x", late / early);
         }
+        let most = |from: f64, to: f64| {
+            let column = |name| self.column(name).unwrap_or_default();
+            let rows = column("simulated_h").into_iter().zip(column("rss_max_mib"));
+            rows.filter(|(t, _)| *t > from && *t <= to).map(|p| p.1).fold(f64::NAN, f64::max)
+        };
+        let half = hours / 2.0;
+        r.add(
+            "RSS, most in the second half to most in the first",
+            "x",
+            most(half, hours + 1.0) / most(0.0, half),
+        );
         for (name, shown, unit) in [
             ("disk_mib", "disk, most", "MiB"),
             ("files", "files, most", "files"),
