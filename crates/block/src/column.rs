@@ -37,6 +37,11 @@ impl Order {
     pub(crate) fn bits(self) -> u8 {
         self as u8
     }
+
+    /// How many residuals a column of `count` values has.
+    pub(crate) fn residuals(self, count: usize) -> usize {
+        count.saturating_sub(if self == Self::Bend { 2 } else { 1 })
+    }
 }
 
 /// Everything about a column but its residuals.
@@ -196,14 +201,9 @@ fn median(values: &[i64], sorted: &mut Vec<i64>) -> i64 {
 }
 
 impl Shape {
-    /// How many residuals a column of `count` values has.
-    pub(crate) fn residuals(self, count: usize) -> usize {
-        count.saturating_sub(if self.order == Order::Bend { 2 } else { 1 })
-    }
-
     /// Writes the column to `out`; as many values as `out` is long, which is at least one. Missing residuals
     /// are zeros.
-    pub(crate) fn restore(self, residuals: &[i64], out: &mut [i64]) {
+    pub(crate) fn restore<T: Copy + Into<i64>>(self, residuals: &[T], out: &mut [i64]) {
         let Self { order, first, second, base, .. } = self;
         let gcd = self.gcd as i64;
         let Some((head, tail)) = out.split_first_mut() else { return };
@@ -214,13 +214,13 @@ impl Shape {
         match order {
             Order::Level => {
                 for (x, residual) in tail.iter_mut().zip(residuals) {
-                    *x = residual.wrapping_add(base).wrapping_mul(gcd).wrapping_add(first);
+                    *x = (*residual).into().wrapping_add(base).wrapping_mul(gcd).wrapping_add(first);
                 }
             }
             Order::Slope => {
                 let (mut level, base) = (first, base.wrapping_mul(gcd));
                 for (x, residual) in tail.iter_mut().zip(residuals) {
-                    level = level.wrapping_add(residual.wrapping_mul(gcd).wrapping_add(base));
+                    level = level.wrapping_add((*residual).into().wrapping_mul(gcd).wrapping_add(base));
                     *x = level;
                 }
             }
@@ -230,7 +230,7 @@ impl Shape {
                 let (mut level, base) = (first.wrapping_add(slope), base.wrapping_mul(gcd));
                 *head = level;
                 for (x, residual) in tail.iter_mut().zip(residuals) {
-                    slope = slope.wrapping_add(residual.wrapping_mul(gcd).wrapping_add(base));
+                    slope = slope.wrapping_add((*residual).into().wrapping_mul(gcd).wrapping_add(base));
                     level = level.wrapping_add(slope);
                     *x = level;
                 }
@@ -239,7 +239,7 @@ impl Shape {
                 let (mut line, step) = (first.wrapping_add(second.wrapping_mul(gcd)), base.wrapping_mul(gcd));
                 for (x, residual) in tail.iter_mut().zip(residuals) {
                     line = line.wrapping_add(step);
-                    *x = residual.wrapping_mul(gcd).wrapping_add(line);
+                    *x = (*residual).into().wrapping_mul(gcd).wrapping_add(line);
                 }
             }
         }
@@ -282,13 +282,13 @@ mod tests {
         let mut residuals = Vec::new();
         let mut fitter = Fitter::for_times();
         let (shape, _) = fitter.fit(x, &mut residuals);
-        assert_eq!(residuals.len(), shape.residuals(x.len()), "{x:?}");
+        assert_eq!(residuals.len(), shape.order.residuals(x.len()), "{x:?}");
         let mut out = vec![0; x.len()];
         shape.restore(&residuals, &mut out);
         assert_eq!(out, x);
         if residuals.iter().all(|residual| *residual == 0) {
             out.fill(0);
-            shape.restore(&[], &mut out);
+            shape.restore::<i64>(&[], &mut out);
             assert_eq!(out, x, "without residuals");
         }
         shape

@@ -18,8 +18,8 @@ mod select;
 mod stream;
 
 pub use block::{
-    Block, BlockId, BlockWriter, Entry, FileKind, LocalFile, Meta, NO_ID, Options, PageCache, ReadRange,
-    SeqRange, series_order,
+    Block, BlockId, BlockWriter, CacheCounts, Entry, FileKind, LocalFile, Meta, NO_ID, Options, PageCache,
+    ReadRange, SeqRange, series_order,
 };
 pub use damage::Damage;
 pub use error::Error;

@@ -121,6 +121,27 @@ fn put_pco<T: Number>(values: &[T]) -> io::Result<Vec<u8>> {
     out.and_then(|out| chunk.write_page(0, out)).map_err(io::Error::other)
 }
 
+/// Decoded numbers, as wide as they need to be: decoded pages are kept in memory.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Numbers {
+    Narrow(Vec<i16>),
+    Middle(Vec<i32>),
+    Wide(Vec<i64>),
+}
+
+impl Numbers {
+    /// `seen` has all bits that occur in the zigzag forms of `wide`.
+    fn narrowest(wide: Vec<i64>, seen: u64) -> Self {
+        if seen <= u64::from(u16::MAX) {
+            Self::Narrow(wide.into_iter().map(|number| number as i16).collect())
+        } else if seen <= u64::from(u32::MAX) {
+            Self::Middle(wide.into_iter().map(|number| number as i32).collect())
+        } else {
+            Self::Wide(wide)
+        }
+    }
+}
+
 /// Reads streams; keeps its decompression context and buffers.
 pub(crate) struct Decoder {
     zstd: zstd::bulk::Decompressor<'static>,
@@ -139,12 +160,12 @@ impl Decoder {
     }
 
     /// The `count` numbers of a stream; the caller has bounded `count`.
-    pub(crate) fn take(&mut self, codec: Codec, bytes: &[u8], count: usize) -> Result<Vec<i64>, Damage> {
+    pub(crate) fn take(&mut self, codec: Codec, bytes: &[u8], count: usize) -> Result<Numbers, Damage> {
         match codec {
             Codec::Zstd => self.take_varints(bytes, count),
-            Codec::Pco64 => take_pco::<i64>(bytes, count),
-            Codec::Pco32 => take_pco::<i32>(bytes, count).map(widen),
-            Codec::Pco16 => take_pco::<i16>(bytes, count).map(widen),
+            Codec::Pco64 => take_pco(bytes, count).map(Numbers::Wide),
+            Codec::Pco32 => take_pco(bytes, count).map(Numbers::Middle),
+            Codec::Pco16 => take_pco(bytes, count).map(Numbers::Narrow),
         }
     }
 
@@ -175,13 +196,13 @@ impl Decoder {
         self.take_bytes(part, bytes, len)
     }
 
-    fn take_varints(&mut self, bytes: &[u8], count: usize) -> Result<Vec<i64>, Damage> {
+    fn take_varints(&mut self, bytes: &[u8], count: usize) -> Result<Numbers, Damage> {
         self.varints.clear();
         self.varints.reserve(count * VARINT_MAX);
         let read = self.zstd.decompress_to_buffer(bytes, &mut self.varints);
         read.map_err(|error| Damage::new("stream", 0, format!("zstd: {error}")))?;
         let mut out = Vec::with_capacity(count);
-        let mut rest = &self.varints[..];
+        let (mut rest, mut seen) = (&self.varints[..], 0);
         for i in 0..count {
             let value = match rest.split_first() {
                 Some((byte, tail)) if *byte < 0x80 => {
@@ -192,19 +213,16 @@ impl Decoder {
                     Damage::new("stream", i, format!("expected {count} numbers, number {i} is cut short"))
                 })?,
             };
+            seen |= value;
             out.push(unzigzag(value));
         }
         match rest.len() {
-            0 => Ok(out),
+            0 => Ok(Numbers::narrowest(out, seen)),
             more => {
                 Err(Damage::new("stream", count, format!("expected {count} numbers, {more} bytes are left")))
             }
         }
     }
-}
-
-fn widen<T: Copy + Into<i64>>(narrow: Vec<T>) -> Vec<i64> {
-    narrow.into_iter().map(Into::into).collect()
 }
 
 fn take_pco<T: Number + Default>(bytes: &[u8], count: usize) -> Result<Vec<T>, Damage> {
@@ -225,11 +243,19 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    fn wide(numbers: Numbers) -> Vec<i64> {
+        match numbers {
+            Numbers::Narrow(numbers) => numbers.into_iter().map(Into::into).collect(),
+            Numbers::Middle(numbers) => numbers.into_iter().map(Into::into).collect(),
+            Numbers::Wide(numbers) => numbers,
+        }
+    }
+
     fn check(values: &[i64], trial: Trial) -> Codec {
         let mut bytes = Vec::new();
         let codec = Encoder::new().unwrap().put(values, trial, &mut bytes).unwrap();
         let mut decoder = Decoder::new().unwrap();
-        assert_eq!(decoder.take(codec, &bytes, values.len()).unwrap(), values);
+        assert_eq!(wide(decoder.take(codec, &bytes, values.len()).unwrap()), values);
         if codec == Codec::Zstd {
             assert!(decoder.take(codec, &bytes, values.len() + 1).is_err(), "one more than there are");
         }
@@ -267,8 +293,8 @@ mod tests {
         fn foreign_bytes_are_damage_or_numbers(bytes in prop::collection::vec(any::<u8>(), 0..200), count in 1usize..300) {
             let mut decoder = Decoder::new().unwrap();
             for codec in [Codec::Zstd, Codec::Pco64, Codec::Pco32, Codec::Pco16] {
-                if let Ok(values) = decoder.take(codec, &bytes, count) {
-                    assert_eq!(values.len(), count);
+                if let Ok(numbers) = decoder.take(codec, &bytes, count) {
+                    assert_eq!(wide(numbers).len(), count);
                 }
             }
         }

@@ -75,6 +75,8 @@ impl<'a, R: ReadRange> Cursor<'a, R> {
 }
 
 impl<R: ReadRange> Pages<R> for Near {
+    type Page = Arc<Page>;
+
     fn page(
         &mut self,
         block: &Block<R>,

@@ -5,6 +5,8 @@
 //! it names, then pages as series are asked for. Every byte of the file is under one of its checksums.
 
 mod cache;
+#[cfg(test)]
+mod cache_tests;
 mod cursor;
 #[cfg(test)]
 mod histogram_tests;
@@ -21,7 +23,7 @@ use std::cmp::Ordering;
 
 use nave_model::label::Labels;
 
-pub use cache::PageCache;
+pub use cache::{CacheCounts, PageCache};
 pub use cursor::{Cursor, Entry};
 pub use layout::PageEntry;
 pub use meta::{BlockId, FileKind, Meta, SeqRange};

@@ -6,6 +6,7 @@ use std::sync::{Arc, OnceLock};
 use nave_model::select::Columns;
 use nave_model::time::TimeRange;
 
+use super::cache::Kept;
 use super::layout::{
     FOOTER_LEN, Footer, HEADER_LEN, PageEntry, Refusal, Section, take_directory, take_header,
 };
@@ -66,13 +67,21 @@ impl Directory {
 struct Cached;
 
 impl<R: ReadRange> Pages<R> for Cached {
+    type Page = Arc<Kept>;
+
     fn page(
         &mut self,
         block: &Block<R>,
         entry: &PageEntry,
         scratch: &mut Scratch,
-    ) -> Result<Arc<Page>, Error> {
-        block.load(entry, scratch).map(Arc::new)
+    ) -> Result<Arc<Kept>, Error> {
+        block.cache.get(block.meta.id, entry.offset, || block.load(entry, scratch))
+    }
+}
+
+impl<R> Drop for Block<R> {
+    fn drop(&mut self) {
+        self.cache.forget(self.meta.id);
     }
 }
 

@@ -6,6 +6,7 @@ use nave_model::histogram::Histogram;
 use nave_model::select::Columns;
 use nave_model::time::{TimeRange, Timestamp};
 
+use super::cache::Kept;
 use super::layout::PageEntry;
 use super::{Block, ReadRange};
 use crate::damage::Damage;
@@ -14,12 +15,32 @@ use crate::page::{Kind, Origin, Page, Scratch};
 
 /// Where pages come from: the cache, or what a cursor holds.
 pub(super) trait Pages<R> {
+    /// What keeps a page alive.
+    type Page: AsPage;
+
     fn page(
         &mut self,
         block: &Block<R>,
         entry: &PageEntry,
         scratch: &mut Scratch,
-    ) -> Result<Arc<Page>, Error>;
+    ) -> Result<Self::Page, Error>;
+}
+
+/// What keeps a page alive.
+pub(super) trait AsPage {
+    fn as_page(&self) -> &Page;
+}
+
+impl AsPage for Arc<Page> {
+    fn as_page(&self) -> &Page {
+        self
+    }
+}
+
+impl AsPage for Arc<Kept> {
+    fn as_page(&self) -> &Page {
+        self
+    }
 }
 
 /// A run of one series, decoded: buffers that are kept from run to run.
@@ -43,9 +64,10 @@ pub(super) fn append_series<R: ReadRange>(
 ) -> Result<(), Error> {
     for entry in block.value_pages_of(ordinal).iter().filter(|entry| entry.range.overlaps(&range)) {
         let Some(page) = whole(pages.page(block, entry, scratch), damages)? else { continue };
+        let page = page.as_page();
         for i in page.columns_of(ordinal) {
             let mut run = std::mem::take(&mut scratch.run);
-            let read = read_run(block, entry, &page, i, range, pages, scratch, &mut run);
+            let read = read_run(block, entry, page, i, range, pages, scratch, &mut run);
             if whole(read, damages)?.is_some() {
                 run.append(range, out);
             }
@@ -100,7 +122,7 @@ fn read_run<R: ReadRange>(
         let of_histograms = pages.page(block, entry, scratch)?;
         let damaged = |damage| Error::damaged(entry.kind.part(), entry.offset)(damage);
         let at = (column - entry.first) as usize;
-        of_histograms.histograms(at, 0..u32::MAX, scratch, &mut run.histograms).map_err(damaged)?;
+        of_histograms.as_page().histograms(at, 0..u32::MAX, scratch, &mut run.histograms).map_err(damaged)?;
         if run.histograms.last().is_some_and(|(at, _)| *at as usize >= run.values.len()) {
             return Err(damaged(Damage::new(
                 "page",
@@ -129,7 +151,7 @@ fn read_numbers<R: ReadRange>(
     let entry = block.page_of(Kind::Times, column)?;
     let page = pages.page(block, entry, scratch)?;
     let at = (column - entry.first) as usize;
-    page.numbers(at, scratch, out).map_err(Error::damaged(entry.kind.part(), entry.offset))
+    page.as_page().numbers(at, scratch, out).map_err(Error::damaged(entry.kind.part(), entry.offset))
 }
 
 impl Run {

@@ -6,14 +6,17 @@
 //!
 //! [`PageWriter`] collects columns and writes a page; [`Page`] reads one, stream by stream as columns are asked for.
 
+mod directory;
 mod histogram;
 mod read;
+mod scratch;
 #[cfg(test)]
 mod tests;
 mod write;
 
 pub(crate) use histogram::HISTOGRAM_MAX;
-pub use read::{Page, Scratch};
+pub use read::Page;
+pub use scratch::Scratch;
 pub use write::PageWriter;
 
 /// What the columns of a page hold.

@@ -74,6 +74,22 @@ impl Run {
         Ok(Self { stretches, segments })
     }
 
+    /// Memory behind it, in bytes, about.
+    pub(in super::super) fn memory(&self) -> usize {
+        let layouts = self.segments.iter().flat_map(|segment| &segment.layouts);
+        let each = layouts.map(|placed| {
+            let Layout { positive, negative, bounds, .. } = &placed.layout;
+            let spans = positive.spans.len() + negative.spans.len();
+            size_of::<Placed>() + 8 * (spans + bounds.len()) + 4 * (positive.buckets + negative.buckets)
+        });
+        let uses: usize = self.segments.iter().map(|segment| segment.uses.len()).sum();
+        size_of::<Self>()
+            + self.stretches.len() * 8
+            + self.segments.len() * size_of::<Segment>()
+            + uses * size_of::<Use>()
+            + each.sum::<usize>()
+    }
+
     /// Where each histogram is in its run.
     fn places(&self) -> impl Iterator<Item = u32> {
         let mut next = 0;
