@@ -25,6 +25,8 @@ mod metric;
 mod options;
 mod postings;
 pub mod record;
+#[allow(dead_code)] // in use within the hour
+mod registry;
 mod replay;
 mod retain;
 mod select;

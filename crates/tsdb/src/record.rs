@@ -21,6 +21,8 @@ pub const SAMPLES: u8 = 2;
 pub const HISTOGRAMS: u8 = 3;
 /// Metadata of metric families.
 pub const METADATA: u8 = 4;
+/// Exemplars of series.
+pub const EXEMPLARS: u8 = 6;
 /// In checkpoints: the oldest time kept and the next free number.
 pub const STATE: u8 = 5;
 
