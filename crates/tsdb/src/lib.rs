@@ -25,7 +25,7 @@ mod metric;
 mod options;
 mod postings;
 pub mod record;
-#[allow(dead_code)] // in use within the hour
+#[allow(dead_code, unused_imports)] // in use within the hour
 mod registry;
 mod replay;
 mod retain;

@@ -1,9 +1,7 @@
 //! The bytes of the manifest: `docs/format/manifest.md` draws them.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 
-use nave_base::disk::SharedDisk;
 use nave_base::varint::{put_i64, put_u64, take_bytes, take_i64, take_u64};
 use nave_block::block::BlockId;
 use nave_model::append::Tenant;
@@ -43,8 +41,7 @@ pub(super) fn encode(version: &Version) -> Vec<u8> {
 /// Decodes a manifest. After a start nothing is in memory, so `hot_seq` is behind every flush.
 pub(super) fn decode(
     bytes: &[u8],
-    path: &dyn Fn(&FileMeta) -> PathBuf,
-    disk: &SharedDisk,
+    open: &dyn Fn(FileMeta, Window, u64, bool) -> Entry,
 ) -> Result<Version, String> {
     if bytes.len() < HEAD + CRC || &bytes[..MAGIC.len()] != MAGIC {
         return Err(format!("expected a manifest, came {} bytes of something else", bytes.len()));
@@ -61,11 +58,11 @@ pub(super) fn decode(
         ));
     }
     let mut rest = &body[HEAD..];
-    let version = take_version(&mut rest, path, disk).filter(|_| rest.is_empty());
+    let version = take_version(&mut rest, open).filter(|_| rest.is_empty());
     version.ok_or_else(|| format!("it cannot be read at offset {}", body.len() - rest.len()))
 }
 
-fn take_version(rest: &mut &[u8], path: &dyn Fn(&FileMeta) -> PathBuf, disk: &SharedDisk) -> Option<Version> {
+fn take_version(rest: &mut &[u8], open: &dyn Fn(FileMeta, Window, u64, bool) -> Entry) -> Option<Version> {
     let next_seq = take_u64(rest)?;
     let log_start = take_u64(rest)?;
     let registry = RegistryLength { generation: take_u64(rest)?, bytes: take_u64(rest)? };
@@ -75,8 +72,7 @@ fn take_version(rest: &mut &[u8], path: &dyn Fn(&FileMeta) -> PathBuf, disk: &Sh
     let mut files = Vec::new();
     for _ in 0..count {
         let (meta, window, bytes, cold) = take_file(rest)?;
-        let path = path(&meta);
-        files.push(Arc::new(Entry::open(disk, (meta, window, path), bytes, cold)));
+        files.push(Arc::new(open(meta, window, bytes, cold)));
     }
     let count = take_u64(rest)?;
     let mut tombstones = Vec::new();
@@ -119,6 +115,7 @@ fn put_file(out: &mut Vec<u8>, entry: &Entry) {
     put_i64(out, entry.window.end_ms);
     put_u64(out, u64::from(meta.series));
     put_u64(out, meta.samples);
+    put_u64(out, meta.histograms);
     put_u64(out, entry.bytes);
 }
 
@@ -138,9 +135,10 @@ fn take_file(rest: &mut &[u8]) -> Option<(FileMeta, Window, u64, bool)> {
     let window = Window { start_ms: take_i64(rest)?, end_ms: take_i64(rest)? };
     let series = u32::try_from(take_u64(rest)?).ok()?;
     let samples = take_u64(rest)?;
+    let histograms = take_u64(rest)?;
     let bytes = take_u64(rest)?;
     let id = BlockId(u128::from_be_bytes(*id));
-    let meta = FileMeta { id, kind, tenant, seq, range, series, samples };
+    let meta = FileMeta { id, kind, tenant, seq, range, series, samples, histograms };
     Some((meta, window, bytes, flags & COLD != 0))
 }
 

@@ -17,7 +17,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use nave_base::clock::SharedClock;
 use nave_base::disk::{SharedDisk, write_atomically};
 use nave_base::random::Random;
-use nave_block::block::BlockId;
+use nave_block::block::{BlockId, PageCache};
 use nave_model::time::Timestamp;
 use parking_lot::Mutex;
 
@@ -25,9 +25,11 @@ use crate::error::Error;
 use pin::Pins;
 
 pub(crate) use pin::Pin;
-pub(crate) use version::{DAY_MS, Edit, Entry, RegistryLength, Tombstone, Version, WINDOW_MS, Window};
+pub(crate) use version::{
+    DAY_MS, Edit, Entry, RegistryLength, Tombstone, Version, WINDOW_MS, Window, extension,
+};
 
-pub(crate) use version::{FileKind, FileMeta, SeqRange};
+pub(crate) use nave_block::block::{FileKind, Meta as FileMeta, SeqRange};
 
 /// The file that says which files count.
 const MANIFEST: &str = "manifest";
@@ -43,6 +45,7 @@ pub(crate) struct Catalog {
     dir: PathBuf,
     clock: SharedClock,
     random: Random,
+    cache: PageCache,
     /// Held while a commit is written, so that there is one at a time.
     committing: Mutex<()>,
     pins: Arc<Pins>,
@@ -65,6 +68,7 @@ impl Catalog {
         dir: &Path,
         clock: SharedClock,
         random: Random,
+        cache: PageCache,
     ) -> Result<(Self, bool), Error> {
         let path = dir.join(MANIFEST);
         let failed = |error| Error::folder(dir, &error);
@@ -77,8 +81,11 @@ impl Catalog {
             Err(error) => return Err(failed(error)),
         };
         let version = match &found {
-            Some(bytes) => manifest::decode(bytes, &|meta| Self::entry_path(dir, meta), &disk)
-                .map_err(|what| Error::Manifest { path: path.clone(), what })?,
+            Some(bytes) => manifest::decode(bytes, &|meta, window, bytes, cold| {
+                let path = file_path(dir, meta.id, meta.kind);
+                Entry::open(&disk, &cache, (meta, window, path), bytes, cold)
+            })
+            .map_err(|what| Error::Manifest { path: path.clone(), what })?,
             None => {
                 refuse_unnamed_files(&disk, dir)?;
                 write_atomically(&*disk, &path, &manifest::encode(&Version::default())).map_err(failed)?;
@@ -90,6 +97,7 @@ impl Catalog {
             dir: dir.to_owned(),
             clock,
             random,
+            cache,
             committing: Mutex::new(()),
             pins: Arc::new(Pins::new(version)),
             unsynced: AtomicBool::new(false),
@@ -186,8 +194,13 @@ impl Catalog {
         }
     }
 
-    fn entry_path(dir: &Path, meta: &FileMeta) -> PathBuf {
-        file_path(dir, meta.id, meta.kind)
+    /// The entry of a file that was finished at `path`. `cold` unless memory has all that it holds for as long as its
+    /// seq is not below `hot_seq`: what is merged is cold.
+    pub(crate) fn entry(&self, meta: FileMeta, window: Window, cold: bool) -> Result<Entry, Error> {
+        let path = file_path(&self.dir, meta.id, meta.kind);
+        let len = self.disk.open(&path).and_then(|file| file.len());
+        let bytes = len.map_err(|error| Error::folder(&path, &error))?;
+        Ok(Entry::open(&self.disk, &self.cache, (meta, window, path), bytes, cold))
     }
 
     fn remove_garbage(&self) {
@@ -217,7 +230,7 @@ impl Catalog {
 }
 
 fn file_path(dir: &Path, id: BlockId, kind: FileKind) -> PathBuf {
-    dir.join(BLOCK_DIR).join(format!("{id}.{}", kind.extension()))
+    dir.join(BLOCK_DIR).join(format!("{id}.{}", extension(kind)))
 }
 
 pub(crate) fn registry_path(dir: &Path, generation: u64) -> PathBuf {
@@ -231,7 +244,7 @@ fn refuse_unnamed_files(disk: &SharedDisk, dir: &Path) -> Result<(), Error> {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
         entries => entries.map_err(|error| Error::folder(&below, &error))?,
     };
-    let kinds = [FileKind::Part, FileKind::Block].map(FileKind::extension);
+    let kinds = [FileKind::Part, FileKind::Block].map(extension);
     let named = |name: &str| name.rsplit_once('.').is_some_and(|(_, ending)| kinds.contains(&ending));
     match entries.iter().find(|entry| named(&entry.name)) {
         None => Ok(()),

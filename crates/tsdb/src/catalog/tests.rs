@@ -12,7 +12,13 @@ const DIR: &str = "/data";
 
 fn open(disk: &MemoryDisk) -> Result<(Catalog, bool), Error> {
     let disk: SharedDisk = Arc::new(disk.clone());
-    Catalog::open(disk, Path::new(DIR), FakeClock::at(1_700_000_000_000), Random::from_seed(7))
+    Catalog::open(
+        disk,
+        Path::new(DIR),
+        FakeClock::at(1_700_000_000_000),
+        Random::from_seed(7),
+        PageCache::none(),
+    )
 }
 
 /// A file of no content, added by a commit.
@@ -24,9 +30,10 @@ fn add(catalog: &Catalog, lo: u64, start_ms: i64) -> Arc<Version> {
     catalog.disk.sync_dir(&Path::new(DIR).join(BLOCK_DIR)).unwrap();
     let range = TimeRange { min: Timestamp(start_ms), max: Timestamp(start_ms + 5) };
     let (seq, tenant) = (SeqRange { lo, hi: lo }, "default".to_owned());
-    let meta = FileMeta { id, kind: FileKind::Part, tenant, seq, range, series: 3, samples: 9 };
+    let meta =
+        FileMeta { id, kind: FileKind::Part, tenant, seq, range, series: 3, samples: 9, histograms: 2 };
     let window = Window::aligned(start_ms, WINDOW_MS);
-    let entry = Entry::open(&catalog.disk, (meta, window, path), 4, lo == 2);
+    let entry = catalog.entry(meta, window, lo == 2).unwrap();
     let registry = RegistryLength { generation: 1, bytes: 100 * lo };
     catalog
         .commit(|edit| {
@@ -79,9 +86,12 @@ fn every_damaged_byte_is_named() {
     for at in 0..bytes.len() {
         let mut broken = bytes.clone();
         broken[at] ^= 0x10;
-        let shared: SharedDisk = Arc::new(disk.clone());
-        assert!(manifest::decode(&broken, &|_| PathBuf::new(), &shared).is_err(), "byte {at}");
-        assert!(manifest::decode(&bytes[..at], &|_| PathBuf::new(), &shared).is_err(), "cut at {at}");
+        let (shared, cache): (SharedDisk, _) = (Arc::new(disk.clone()), PageCache::none());
+        let open = |meta, window, bytes, cold| {
+            Entry::open(&shared, &cache, (meta, window, PathBuf::new()), bytes, cold)
+        };
+        assert!(manifest::decode(&broken, &open).is_err(), "byte {at}");
+        assert!(manifest::decode(&bytes[..at], &open).is_err(), "cut at {at}");
     }
     disk.remove(&path).unwrap();
     let error = open(&disk).unwrap_err().to_string();

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 
 use nave_base::disk::{File, SharedDisk};
-use nave_block::block::{Block, BlockId, LocalFile};
+use nave_block::block::{Block, BlockId, FileKind, LocalFile, Meta as FileMeta, PageCache};
 use nave_model::append::Tenant;
 use nave_model::matcher::Matcher;
 use nave_model::time::TimeRange;
@@ -16,52 +16,12 @@ pub(crate) const WINDOW_MS: i64 = 2 * 3_600_000;
 /// Length of the windows of older data.
 pub(crate) const DAY_MS: i64 = 24 * 3_600_000;
 
-/// Flushes that a file covers, both ends inside.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct SeqRange {
-    /// The first.
-    pub(crate) lo: u64,
-    /// The last.
-    pub(crate) hi: u64,
-}
-
-/// What kind of file it is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum FileKind {
-    /// Pages with series numbers, as flushed.
-    Part,
-    /// Pages with a label index.
-    Block,
-}
-
-impl FileKind {
-    /// How names of such files end.
-    #[must_use]
-    pub(crate) fn extension(self) -> &'static str {
-        match self {
-            Self::Part => "part",
-            Self::Block => "block",
-        }
+/// How names of files of `kind` end.
+pub(crate) fn extension(kind: FileKind) -> &'static str {
+    match kind {
+        FileKind::Part => "part",
+        FileKind::Block => "block",
     }
-}
-
-/// What a file says about itself, as the manifest repeats it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct FileMeta {
-    /// Its name.
-    pub(crate) id: BlockId,
-    /// Its kind.
-    pub(crate) kind: FileKind,
-    /// Whose data it is.
-    pub(crate) tenant: String,
-    /// Flushes that it covers.
-    pub(crate) seq: SeqRange,
-    /// First and last sample.
-    pub(crate) range: TimeRange,
-    /// Series.
-    pub(crate) series: u32,
-    /// Samples, histograms among them.
-    pub(crate) samples: u64,
 }
 
 /// An aligned range of time: two hours, or a day.
@@ -110,19 +70,21 @@ pub(crate) struct Entry {
     pub(crate) cold: bool,
     /// Opened when the entry is made, so that it outlives its name.
     file: Result<Arc<dyn File>, String>,
+    cache: PageCache,
     block: OnceLock<Result<Arc<Block<LocalFile>>, Arc<nave_block::Error>>>,
 }
 
 impl Entry {
     /// An entry for the file at `path`. A file that cannot be opened is kept, and [`Entry::block`] says why.
-    pub(crate) fn open(
+    pub(super) fn open(
         disk: &SharedDisk,
+        cache: &PageCache,
         (meta, window, path): (FileMeta, Window, PathBuf),
         bytes: u64,
         cold: bool,
     ) -> Self {
         let file = disk.open(&path).map_err(|error| error.to_string());
-        Self { meta, window, path, bytes, cold, file, block: OnceLock::new() }
+        Self { meta, window, path, bytes, cold, file, cache: cache.clone(), block: OnceLock::new() }
     }
 
     /// The file, opened at the first call.
@@ -138,7 +100,7 @@ impl Entry {
             what: "cannot open",
             source: std::io::Error::other(message),
         })?;
-        Block::open(LocalFile(file))
+        Block::open(LocalFile(file), self.cache.clone())
     }
 }
 
@@ -301,7 +263,10 @@ impl Edit {
         match self.refused {
             Some(error) => Err(error),
             None => {
-                self.next.files.sort_by_key(|entry| (entry.window, entry.meta.seq, entry.meta.id));
+                self.next.files.sort_by_key(|entry| {
+                    let Entry { window, meta, .. } = &**entry;
+                    (*window, meta.seq.lo, meta.seq.hi, meta.id)
+                });
                 Ok((self.next, self.removed))
             }
         }

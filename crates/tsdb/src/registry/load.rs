@@ -87,11 +87,7 @@ fn note(damages: &Mutex<Vec<String>>, what: String) {
 }
 
 /// All frames up to `end`, and how many series they say they have.
-fn places(
-    file: &dyn File,
-    end: u64,
-    damages: &Mutex<Vec<String>>,
-) -> io::Result<(Vec<Place>, usize)> {
+fn places(file: &dyn File, end: u64, damages: &Mutex<Vec<String>>) -> io::Result<(Vec<Place>, usize)> {
     let (mut all, mut count) = (Vec::new(), 0usize);
     let mut offset = HEADER_BYTES as u64;
     // The head, and behind it the count of series.
@@ -141,7 +137,9 @@ fn each_in_parallel(
         let others: Vec<_> = (1..threads).map(|_| scope.spawn(work)).collect();
         let own = work();
         let joined = others.into_iter().map(|other| {
-            other.join().unwrap_or_else(|_| Err(io::Error::other("a thread that reads the registry panicked")))
+            other
+                .join()
+                .unwrap_or_else(|_| Err(io::Error::other("a thread that reads the registry panicked")))
         });
         joined.fold(own, Result::and)
     })
@@ -154,7 +152,9 @@ fn apply(
     into: &dyn Frames,
 ) -> Option<()> {
     match kind {
-        frame::SERIES => frame::series(payload, unpack, &mut |tenant, id, labels| into.series(tenant, id, labels)),
+        frame::SERIES => {
+            frame::series(payload, unpack, &mut |tenant, id, labels| into.series(tenant, id, labels))
+        }
         frame::KEYS => frame::keys(payload, &mut |key, id| into.key(key, id)),
         frame::METADATA => into.metadata(payload).then_some(()),
         frame::EXEMPLARS => into.exemplars(payload).then_some(()),
