@@ -4,6 +4,8 @@ import './style/token.css';
 import './style/base.css';
 import './style/shell.css';
 import './style/component.css';
+import './style/chart.css';
+import './style/page.css';
 
 import { render } from 'solid-js/web';
 import { startHeartbeat } from './api/connection';
