@@ -50,7 +50,7 @@ fn buckets(histogram: &Histogram) -> Vec<Bucket> {
     let zero = histogram.zero_threshold;
     let mut all: Vec<Bucket> = indexed(&histogram.negative_spans, &histogram.negative_buckets)
         .map(|(index, count)| {
-            let (lower, upper) = (-bound(histogram, index), -bound(histogram, index - 1));
+            let (lower, upper) = (-histogram.upper_bound(index), -histogram.lower_bound(index));
             // The zero bucket takes what overlaps with it.
             let upper = if upper < 0.0 && upper > -zero { -zero } else { upper };
             Bucket { lower, upper, lower_inclusive: lower < 0.0, upper_inclusive: upper > 0.0, count }
@@ -65,7 +65,7 @@ fn buckets(histogram: &Histogram) -> Vec<Bucket> {
         count: histogram.zero_count,
     });
     all.extend(indexed(&histogram.positive_spans, &histogram.positive_buckets).map(|(index, count)| {
-        let (lower, upper) = (bound(histogram, index - 1), bound(histogram, index));
+        let (lower, upper) = (histogram.lower_bound(index), histogram.upper_bound(index));
         let lower = if lower > 0.0 && lower < zero { zero } else { lower };
         let (lower_inclusive, upper_inclusive) = match histogram.schema {
             CUSTOM_BUCKETS_SCHEMA => (index == 0, true),
@@ -85,21 +85,6 @@ fn indexed<'a>(spans: &'a [Span], counts: &'a [f64]) -> impl Iterator<Item = (i3
         Some(start..end)
     });
     indexes.flatten().zip(counts.iter().copied())
-}
-
-/// The upper bound of bucket `index`.
-fn bound(histogram: &Histogram, index: i32) -> f64 {
-    match histogram.schema {
-        CUSTOM_BUCKETS_SCHEMA if index < 0 => f64::NEG_INFINITY,
-        CUSTOM_BUCKETS_SCHEMA => {
-            histogram.custom_bounds.get(index.unsigned_abs() as usize).copied().unwrap_or(f64::INFINITY)
-        }
-        schema => {
-            let exponent = f64::from(index) * (-f64::from(schema)).exp2();
-            // The last bucket below infinity ends at the largest float.
-            if exponent == 1024.0 { f64::MAX } else { exponent.exp2() }
-        }
-    }
 }
 
 #[cfg(test)]

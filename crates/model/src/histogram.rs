@@ -4,6 +4,10 @@
 //! so that they can be written back as they came. Layout and names follow upstream
 //! `model/histogram`: spans say which bucket indexes are present, buckets hold absolute counts.
 
+mod bound;
+
+pub use bound::exponential_bound;
+
 /// Schema of histograms with custom bounds.
 pub const CUSTOM_BUCKETS_SCHEMA: i32 = -53;
 
@@ -31,7 +35,7 @@ pub struct Span {
 }
 
 /// A native histogram sample.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Default)]
 pub struct Histogram {
     /// Resolution, or [`CUSTOM_BUCKETS_SCHEMA`].
     pub schema: i32,

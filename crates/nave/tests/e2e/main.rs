@@ -4,6 +4,7 @@
 
 mod cluster;
 mod compliance;
+mod differential;
 mod durability;
 mod harness;
 mod hub;

@@ -13,7 +13,6 @@ mod trim;
 
 use nave_model::histogram::{CounterResetHint, Histogram};
 
-use bucket::is_custom;
 pub(crate) use bucket::same;
 use combine::Combined;
 pub(crate) use combine::{add, is_reset, subtract};

@@ -1,6 +1,6 @@
 //! Bucket indexes and bounds, and the way from spans to pairs and back.
 
-use nave_model::histogram::{CUSTOM_BUCKETS_SCHEMA, Histogram, Span};
+use nave_model::histogram::{Histogram, Span};
 
 /// Count per bucket index, ascending.
 pub(super) type Pairs = Vec<(i32, f64)>;
@@ -11,10 +11,6 @@ pub(super) struct Bucket {
     pub(super) lower: f64,
     pub(super) upper: f64,
     pub(super) count: f64,
-}
-
-pub(super) fn is_custom(histogram: &Histogram) -> bool {
-    histogram.schema == CUSTOM_BUCKETS_SCHEMA
 }
 
 /// The buckets that the spans say are present.
@@ -48,43 +44,11 @@ pub(super) fn spans(pairs: &[(i32, f64)]) -> (Vec<Span>, Vec<f64>) {
     (spans, counts)
 }
 
-/// The bound at `index` of an exponential schema: 2^(index * 2^-schema).
-pub(super) fn exponential_bound(index: i32, schema: i32) -> f64 {
-    let exponent = f64::from(index) * 2_f64.powi(-schema);
-    if exponent >= 1024.0 {
-        return if exponent == 1024.0 { f64::MAX } else { f64::INFINITY };
-    }
-    // Whole powers are exact; only the rest goes through the transcendental function.
-    let whole = exponent.floor();
-    (exponent - whole).exp2()
-        * 2_f64.powi((whole / 2.0) as i32)
-        * 2_f64.powi(whole as i32 - (whole / 2.0) as i32)
-}
-
-/// The upper bound of positive bucket `index`.
-pub(super) fn upper_bound(histogram: &Histogram, index: i32) -> f64 {
-    if !is_custom(histogram) {
-        return exponential_bound(index, histogram.schema);
-    }
-    let at = usize::try_from(index).unwrap_or(0);
-    histogram.custom_bounds.get(at).copied().unwrap_or(f64::INFINITY)
-}
-
-fn lower_bound(histogram: &Histogram, index: i32) -> f64 {
-    if !is_custom(histogram) {
-        return exponential_bound(index - 1, histogram.schema);
-    }
-    let below = index.checked_sub(1).and_then(|below| usize::try_from(below).ok());
-    below.map_or(f64::NEG_INFINITY, |below| {
-        histogram.custom_bounds.get(below).copied().unwrap_or(f64::INFINITY)
-    })
-}
-
 /// The positive buckets, ascending.
 pub(super) fn positive(histogram: &Histogram) -> impl Iterator<Item = Bucket> + '_ {
     let bucket = |(index, count)| Bucket {
-        lower: lower_bound(histogram, index),
-        upper: upper_bound(histogram, index),
+        lower: histogram.lower_bound(index),
+        upper: histogram.upper_bound(index),
         count,
     };
     pairs(&histogram.positive_spans, &histogram.positive_buckets).into_iter().map(bucket)
@@ -93,8 +57,8 @@ pub(super) fn positive(histogram: &Histogram) -> impl Iterator<Item = Bucket> + 
 /// The negative buckets, from zero downwards.
 pub(super) fn negative(histogram: &Histogram) -> impl Iterator<Item = Bucket> + '_ {
     let bucket = |(index, count)| Bucket {
-        lower: -upper_bound(histogram, index),
-        upper: -lower_bound(histogram, index),
+        lower: -histogram.upper_bound(index),
+        upper: -histogram.lower_bound(index),
         count,
     };
     pairs(&histogram.negative_spans, &histogram.negative_buckets).into_iter().map(bucket)

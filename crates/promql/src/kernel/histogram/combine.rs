@@ -5,9 +5,9 @@
 
 use std::collections::BTreeMap;
 
-use nave_model::histogram::{CounterResetHint, Histogram};
+use nave_model::histogram::{CounterResetHint, Histogram, exponential_bound};
 
-use super::bucket::{Pairs, is_custom, negative, pairs, positive, spans, upper_bound};
+use super::bucket::{Pairs, negative, pairs, positive, spans};
 
 /// One histogram has exponential and the other custom buckets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,7 +36,7 @@ pub(crate) fn subtract(a: &Histogram, b: &Histogram) -> Result<Combined, Incompa
 fn combine(a: &Histogram, b: &Histogram, with: impl Fn(f64, f64) -> f64) -> Result<Combined, Incompatible> {
     let (mut a, mut b, bounds_reconciled) = aligned(a, b)?;
     let (hint, hints_collide) = combined_hint(a.counter_reset_hint, b.counter_reset_hint);
-    if !is_custom(&a) {
+    if !a.has_custom_buckets() {
         widen_zero_buckets(&mut a, &mut b);
     }
     let mut histogram = a.clone();
@@ -78,10 +78,10 @@ pub(super) fn combined_hint(a: CounterResetHint, b: CounterResetHint) -> (Counte
 
 /// Both with the same schema or bounds, and whether bounds had to change.
 pub(super) fn aligned(a: &Histogram, b: &Histogram) -> Result<(Histogram, Histogram, bool), Incompatible> {
-    if is_custom(a) != is_custom(b) {
+    if a.has_custom_buckets() != b.has_custom_buckets() {
         return Err(Incompatible);
     }
-    if !is_custom(a) {
+    if !a.has_custom_buckets() {
         let schema = a.schema.min(b.schema);
         return Ok((coarser(a, schema), coarser(b, schema), false));
     }
@@ -110,7 +110,7 @@ fn coarser(histogram: &Histogram, schema: i32) -> Histogram {
 fn with_bounds(histogram: &Histogram, bounds: &[f64]) -> Histogram {
     let mut result = histogram.clone();
     let index = |index: i32| {
-        let upper = upper_bound(histogram, index);
+        let upper = histogram.upper_bound(index);
         i32::try_from(bounds.partition_point(|bound| *bound < upper)).unwrap_or(i32::MAX)
     };
     (result.positive_spans, result.positive_buckets) = moved(positive_pairs(histogram), index);
@@ -143,7 +143,7 @@ pub(super) fn widen_to(narrow: &mut Histogram, threshold: f64) {
     narrow.zero_count = count;
     narrow.zero_threshold = threshold;
     let schema = narrow.schema;
-    let outside = |(index, _): &(i32, f64)| super::bucket::exponential_bound(index - 1, schema) >= threshold;
+    let outside = |(index, _): &(i32, f64)| exponential_bound(index - 1, schema) >= threshold;
     let kept = |pairs: Pairs| spans(&pairs.into_iter().filter(outside).collect::<Vec<_>>());
     (narrow.positive_spans, narrow.positive_buckets) = kept(positive_pairs(narrow));
     (narrow.negative_spans, narrow.negative_buckets) = kept(negative_pairs(narrow));
@@ -183,10 +183,10 @@ pub(crate) fn is_reset(current: &Histogram, previous: &Histogram) -> bool {
         CounterResetHint::NotReset => return false,
         CounterResetHint::Unknown | CounterResetHint::Gauge => {}
     }
-    if current.count < previous.count || is_custom(current) != is_custom(previous) {
+    if current.count < previous.count || current.has_custom_buckets() != previous.has_custom_buckets() {
         return true;
     }
-    if !is_custom(current) {
+    if !current.has_custom_buckets() {
         if current.schema > previous.schema || current.zero_threshold < previous.zero_threshold {
             return true;
         }

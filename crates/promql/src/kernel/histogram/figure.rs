@@ -2,7 +2,7 @@
 
 use nave_model::histogram::Histogram;
 
-use super::bucket::{Bucket, all, is_custom, negative, positive};
+use super::bucket::{Bucket, all, negative, positive};
 use crate::kernel::sum::Sum;
 
 /// Mean of the observations.
@@ -15,7 +15,7 @@ pub(crate) fn variance(histogram: &Histogram) -> f64 {
     let mean = average(histogram);
     let mut squares = Sum::default();
     for bucket in all(histogram).into_iter().filter(|bucket| bucket.count != 0.0) {
-        let middle = if is_custom(histogram) {
+        let middle = if histogram.has_custom_buckets() {
             (bucket.upper + bucket.lower) / 2.0
         } else if bucket.lower <= 0.0 && bucket.upper >= 0.0 {
             0.0
@@ -55,7 +55,7 @@ pub(crate) fn quantile(q: f64, histogram: &Histogram) -> f64 {
             break;
         }
     }
-    if is_custom(histogram) {
+    if histogram.has_custom_buckets() {
         if found.lower == f64::NEG_INFINITY {
             if found.upper <= 0.0 {
                 return found.upper;
@@ -86,7 +86,7 @@ pub(super) fn one_sided(histogram: &Histogram, zero: Bucket) -> Bucket {
 
 fn interpolate(histogram: &Histogram, bucket: Bucket, fraction: f64) -> f64 {
     let Bucket { lower, upper, .. } = bucket;
-    if is_custom(histogram) || (lower <= 0.0 && upper >= 0.0) {
+    if histogram.has_custom_buckets() || (lower <= 0.0 && upper >= 0.0) {
         return lower + (upper - lower) * fraction;
     }
     let (log_lower, log_upper) = (lower.abs().log2(), upper.abs().log2());
@@ -119,17 +119,17 @@ fn rank_of(value: f64, histogram: &Histogram, buckets: &[Bucket]) -> Option<f64>
     let mut rank = 0.0;
     for bucket in buckets {
         let mut bucket = *bucket;
-        let zero = !is_custom(histogram) && bucket.lower <= 0.0 && bucket.upper >= 0.0;
+        let zero = !histogram.has_custom_buckets() && bucket.lower <= 0.0 && bucket.upper >= 0.0;
         if zero {
             bucket = one_sided(histogram, bucket);
-        } else if is_custom(histogram) && bucket.lower == f64::NEG_INFINITY && bucket.upper > 0.0 {
+        } else if histogram.has_custom_buckets() && bucket.lower == f64::NEG_INFINITY && bucket.upper > 0.0 {
             bucket.lower = 0.0;
         }
         if bucket.lower >= value {
             return Some(rank);
         }
         if bucket.upper > value {
-            return Some(rank + bucket.count * share(value, bucket, zero || is_custom(histogram)));
+            return Some(rank + bucket.count * share(value, bucket, zero || histogram.has_custom_buckets()));
         }
         rank += bucket.count;
     }

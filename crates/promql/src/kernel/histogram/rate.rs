@@ -2,7 +2,6 @@
 
 use nave_model::histogram::{CounterResetHint, Histogram};
 
-use super::bucket::is_custom;
 use super::combine::{Incompatible, add, is_reset, subtract};
 use super::{as_gauge, scaled};
 
@@ -41,9 +40,9 @@ pub(crate) fn difference(
     let reset_at_once = histograms.len() > 1 && is_reset(1);
     let empty = empty_like(histograms[1.min(histograms.len() - 1)]);
     let base = if reset_at_once { &empty } else { first };
-    let custom = is_custom(base);
+    let custom = base.has_custom_buckets();
     let middle = if counter { &histograms[1..] } else { &histograms[histograms.len() - 1..] };
-    if middle.iter().any(|h| is_custom(h) != custom) {
+    if middle.iter().any(|h| h.has_custom_buckets() != custom) {
         remark(Remark::MixedSchemas);
         return None;
     }
@@ -69,7 +68,7 @@ pub(crate) fn between(
     share: f64,
     remark: &mut impl FnMut(Remark),
 ) -> Option<Histogram> {
-    if is_custom(a) != is_custom(b) {
+    if a.has_custom_buckets() != b.has_custom_buckets() {
         remark(Remark::MixedSchemas);
         return None;
     }

@@ -8,7 +8,7 @@ use super::bucket::{Pairs, spans};
 use super::combine::{
     Incompatible, aligned, combined_hint, negative_pairs, positive_pairs, widen_to, widen_zero_buckets,
 };
-use super::{is_custom, scaled};
+use super::scaled;
 use crate::kernel::sum::Sum;
 
 /// A running sum.
@@ -108,7 +108,7 @@ fn plus(
 ) -> Result<(SumAndRest, bool), Incompatible> {
     let (mut sum, mut new, reconciled) = aligned(sum, histogram)?;
     let (mut rest, _, _) = aligned(rest, histogram)?;
-    if !is_custom(&sum) {
+    if !sum.has_custom_buckets() {
         widen_zero_buckets(&mut sum, &mut new);
         widen_to(&mut rest, sum.zero_threshold);
     }

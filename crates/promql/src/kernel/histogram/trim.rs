@@ -5,7 +5,7 @@
 
 use nave_model::histogram::Histogram;
 
-use super::bucket::{Bucket, is_custom, pairs, spans};
+use super::bucket::{Bucket, pairs, spans};
 use super::figure::{one_sided, share};
 
 /// What of `histogram` lies below `value`, or above it.
@@ -25,7 +25,7 @@ pub(crate) fn trimmed(histogram: &Histogram, value: f64, above: bool) -> Histogr
     let negative = kept_pairs(histogram, true, &mut keep);
     let threshold = histogram.zero_threshold;
     let zero = Bucket { lower: -threshold, upper: threshold, count: histogram.zero_count };
-    let zero_count = if is_custom(histogram) { 0.0 } else { keep(zero) };
+    let zero_count = if histogram.has_custom_buckets() { 0.0 } else { keep(zero) };
     if !cut {
         return histogram.clone();
     }
@@ -52,14 +52,14 @@ fn kept_pairs(
 
 /// The part of `bucket` that is kept.
 fn part(histogram: &Histogram, bucket: Bucket, value: f64, above: bool) -> Bucket {
-    let zero = !is_custom(histogram) && bucket.lower <= 0.0 && bucket.upper >= 0.0;
+    let zero = !histogram.has_custom_buckets() && bucket.lower <= 0.0 && bucket.upper >= 0.0;
     let endless = bucket.lower == f64::NEG_INFINITY && value.is_finite();
     if endless && (bucket.upper == f64::INFINITY || above && value < 0.0) {
         // Nothing is known of where observations lie in a bucket without a lower end.
         return Bucket { count: 0.0, ..bucket };
     }
     let mut whole = if zero { one_sided(histogram, bucket) } else { bucket };
-    if is_custom(histogram) && whole.lower == f64::NEG_INFINITY && whole.upper > 0.0 {
+    if histogram.has_custom_buckets() && whole.lower == f64::NEG_INFINITY && whole.upper > 0.0 {
         whole.lower = 0.0;
     }
     let below = if value >= whole.upper {
@@ -67,7 +67,7 @@ fn part(histogram: &Histogram, bucket: Bucket, value: f64, above: bool) -> Bucke
     } else if value <= whole.lower {
         0.0
     } else {
-        share(value, whole, zero || is_custom(histogram))
+        share(value, whole, zero || histogram.has_custom_buckets())
     };
     let count = whole.count * if above { 1.0 - below } else { below };
     let inside = value > whole.lower && value < whole.upper;
@@ -85,7 +85,7 @@ fn middle(histogram: &Histogram, bucket: Bucket) -> f64 {
         upper
     } else if upper == f64::INFINITY {
         lower
-    } else if is_custom(histogram) || lower.abs().max(upper.abs()) <= histogram.zero_threshold {
+    } else if histogram.has_custom_buckets() || lower.abs().max(upper.abs()) <= histogram.zero_threshold {
         (lower + upper) / 2.0
     } else {
         (lower * upper).sqrt().copysign(lower)
