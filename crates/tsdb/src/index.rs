@@ -14,8 +14,10 @@ use nave_model::label::{Labels, METRIC_NAME};
 use nave_model::matcher::{MatchOp, Matcher};
 use nave_model::regex::Regex;
 use nave_model::select::SelectError;
+use parking_lot::Mutex;
 
 use crate::lookup::SeriesTable;
+use crate::order::Order;
 use crate::postings::{self, Postings};
 use crate::series::Series;
 
@@ -32,6 +34,7 @@ pub(crate) struct Index {
     all: Postings,
     /// Series of each cluster by metric name, for limits.
     clusters: HashMap<Arc<str>, HashMap<Arc<str>, usize, RandomState>, RandomState>,
+    order: Mutex<Arc<Order>>,
 }
 
 impl Index {
@@ -110,6 +113,16 @@ impl Index {
         self.clusters.get(cluster).and_then(|metrics| metrics.get(metric)).copied().unwrap_or(0)
     }
 
+    /// The label order of the series that were sorted so far.
+    pub(crate) fn order(&self) -> Arc<Order> {
+        self.order.lock().clone()
+    }
+
+    /// Remembers an order for the next one who sorts.
+    pub(crate) fn keep_order(&self, order: Order) {
+        *self.order.lock() = Arc::new(order);
+    }
+
     /// Label names with their values and lists.
     pub(crate) fn names(&self) -> &BTreeMap<Arc<str>, Values> {
         &self.names
@@ -126,33 +139,75 @@ impl Index {
         fetch(found.as_deref().unwrap_or(&self.all), &later, table, cancel)
     }
 
-    /// The values of label `name` on series that all of `matchers` fit and `is_there` takes, sorted. `None` when
-    /// there are more values than series: then it is quicker to ask the series.
+    /// The values of label `name` on series that all of `matchers` fit and `is_there` takes, sorted.
     pub(crate) fn values_of(
         &self,
         name: &str,
         matchers: &[&Matcher],
         (table, cancel): (&SeriesTable, &Shutdown),
         is_there: impl Fn(&Series) -> bool,
-    ) -> Result<Option<Vec<String>>, SelectError> {
-        let Some(values) = self.names.get(name) else { return Ok(Some(Vec::new())) };
+    ) -> Result<Vec<String>, SelectError> {
+        let Some(values) = self.names.get(name) else { return Ok(Vec::new()) };
         let Candidates { found, later } = self.candidates(matchers, cancel)?;
         let found = found.as_deref().unwrap_or(&self.all);
+        let fits = |id: u32| {
+            let series = table.get(id).filter(|series| is_there(series));
+            series.filter(|series| later.iter().all(|m| m.matches(series.labels.get(m.name()))))
+        };
         if values.len() > found.len() {
-            return Ok(None);
+            return Self::values_of_few(name, found, cancel, fits);
         }
-        let fits = |series: &Series| later.iter().all(|m| m.matches(series.labels.get(m.name())));
         let mut kept = Vec::new();
         for (value, list) in values {
-            for (step, id) in postings::common(found, list).enumerate() {
-                check_cancel(step, cancel)?;
-                if table.get(id).is_some_and(|series| fits(&series) && is_there(&series)) {
-                    kept.push(value.to_string());
+            if any(postings::common(found, list), cancel, |id| fits(id).is_some())? {
+                kept.push(value.to_string());
+            }
+        }
+        Ok(kept)
+    }
+
+    /// More values than series: it is quicker to ask the series.
+    fn values_of_few(
+        name: &str,
+        found: &[u32],
+        cancel: &Shutdown,
+        fits: impl Fn(u32) -> Option<Arc<Series>>,
+    ) -> Result<Vec<String>, SelectError> {
+        let mut kept = BTreeSet::new();
+        for (step, id) in found.iter().enumerate() {
+            check_cancel(step, cancel)?;
+            if let Some(series) = fits(*id)
+                && series.labels.has(name)
+            {
+                kept.insert(series.labels.get(name).to_owned());
+            }
+        }
+        Ok(kept.into_iter().collect())
+    }
+
+    /// The names of labels on series that all of `matchers` fit and `is_there` takes, sorted.
+    pub(crate) fn names_of(
+        &self,
+        matchers: &[&Matcher],
+        (table, cancel): (&SeriesTable, &Shutdown),
+        is_there: impl Fn(&Series) -> bool,
+    ) -> Result<Vec<String>, SelectError> {
+        let Candidates { found, later } = self.candidates(matchers, cancel)?;
+        let found = found.as_deref().unwrap_or(&self.all);
+        let fits = |id: u32| {
+            let series = table.get(id).filter(|series| is_there(series));
+            series.is_some_and(|series| later.iter().all(|m| m.matches(series.labels.get(m.name()))))
+        };
+        let mut kept = Vec::new();
+        for (name, values) in &self.names {
+            for list in values.values() {
+                if any(postings::common(found, list), cancel, fits)? {
+                    kept.push(name.to_string());
                     break;
                 }
             }
         }
-        Ok(Some(kept))
+        Ok(kept)
     }
 
     fn candidates<'m>(
@@ -193,6 +248,21 @@ struct Candidates<'m> {
     found: Option<Postings>,
     /// Still to be tried, on the labels of the candidates.
     later: Vec<&'m Matcher>,
+}
+
+/// Whether one of `ids` fits.
+fn any(
+    ids: impl Iterator<Item = u32>,
+    cancel: &Shutdown,
+    fits: impl Fn(u32) -> bool,
+) -> Result<bool, SelectError> {
+    for (step, id) in ids.enumerate() {
+        check_cancel(step, cancel)?;
+        if fits(id) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// Fewer candidates than values: look at the labels of the candidates.

@@ -23,6 +23,7 @@ mod lookup;
 mod metadata;
 mod metric;
 mod options;
+mod order;
 mod postings;
 pub mod record;
 #[allow(dead_code, unused_imports)] // in use within the hour
@@ -31,6 +32,7 @@ mod replay;
 mod retain;
 mod select;
 mod series;
+mod source;
 mod statistics;
 mod store;
 mod ticket;

@@ -26,7 +26,7 @@ pub(crate) fn retain_in(list: &mut Postings, other: &[u32], keep: bool) {
 
 /// How many entries at the front are less than `id`, by doubling steps: cheap when the answer is small or the
 /// list is much longer than the other one.
-fn skip_below(list: &[u32], id: u32) -> usize {
+pub(crate) fn skip_below(list: &[u32], id: u32) -> usize {
     let mut step = 1;
     while step < list.len() && list[step - 1] < id {
         step *= 2;

@@ -11,18 +11,22 @@ use nave_base::Shutdown;
 use nave_base::clock::SharedClock;
 use nave_base::disk::{Lock, SharedDisk};
 use nave_base::metric::{Histogram, Registry, Summary};
+use nave_base::random::Random;
+use nave_block::PageCache;
 use nave_model::append::{Append, AppendError, Batch, Outcome, Tenant};
 use nave_model::label::Labels;
 use nave_wal::{GroupCommit, Log, Position};
 use parking_lot::Mutex;
 use tokio::sync::watch;
 
+use crate::catalog::Catalog;
 use crate::error::Error;
 use crate::head::Head;
 use crate::ingest::{self, Applied};
 use crate::options::Options;
 use crate::replay::{self, Replayed};
 use crate::retain::{self, Retained};
+use crate::select::{Damages, Reader};
 use crate::statistics::{self, HeadStatistics, Statistics};
 use crate::{metric, record};
 
@@ -55,6 +59,8 @@ pub struct Tsdb {
     fsync: Summary,
     gc: Summary,
     lock: Mutex<Option<Lock>>,
+    /// What queries see: memory and files.
+    reader: Reader,
 }
 
 impl Tsdb {
@@ -84,6 +90,10 @@ impl Tsdb {
                 "cut the torn tail of the log: the write that was under way at the last stop"
             );
         }
+        let (random, cache) = (Random::from_system(), PageCache::none());
+        let (catalog, _) = Catalog::open(disk.clone(), &head.options.dir, head.clock.clone(), random, cache)?;
+        let damages = Arc::new(Damages::register(registry));
+        let reader = Reader { head: head.clone(), catalog: Arc::new(catalog), damages };
         let (replayed, newest) = replay::replay(&head, &disk, &log_dir)?;
         let seconds = (head.clock.monotonic() - start).as_secs_f64();
         metric::register(registry, &head);
@@ -114,7 +124,17 @@ impl Tsdb {
             fsync: registry.summary("prometheus_tsdb_wal_fsync_duration_seconds", COMMIT),
             gc: registry.summary("prometheus_tsdb_head_gc_duration_seconds", "Time of a run of retention."),
             lock: Mutex::new(lock),
+            reader,
         })
+    }
+
+    #[cfg(test)]
+    pub(crate) fn disk(&self) -> &SharedDisk {
+        &self.disk
+    }
+
+    pub(crate) fn reader(&self) -> &Reader {
+        &self.reader
     }
 
     pub(crate) fn head(&self) -> &Head {

@@ -32,6 +32,11 @@ impl View {
             + self.histograms.len() * size_of::<(i64, Arc<Histogram>)>()
     }
 
+    /// Appends the samples of `range`, or only the newest of them, to `columns`, which is empty.
+    pub(crate) fn read(&self, range: TimeRange, last_only: bool, columns: &mut Columns) {
+        if last_only { self.decode_last(range, columns) } else { self.decode(range, columns) }
+    }
+
     /// In-order samples of `range`, ascending.
     fn in_order(&self, range: TimeRange) -> impl Iterator<Item = Point> + '_ {
         let (min, max) = (range.min.0, range.max.0);
@@ -41,7 +46,7 @@ impl View {
     }
 
     /// Appends the samples of `range` to `columns`, which is empty.
-    pub(crate) fn decode(&self, range: TimeRange, columns: &mut Columns) {
+    fn decode(&self, range: TimeRange, columns: &mut Columns) {
         if self.late.is_empty() && self.histograms.is_empty() {
             return self.decode_in_order(range, columns);
         }
@@ -74,7 +79,7 @@ impl View {
     }
 
     /// Leaves only the newest sample of `range` in `columns`.
-    pub(crate) fn decode_last(&self, range: TimeRange, columns: &mut Columns) {
+    fn decode_last(&self, range: TimeRange, columns: &mut Columns) {
         let chunk = self.in_order(range).last();
         let late = self.late.iter().copied().rfind(|point| range.contains(Timestamp(point.0)));
         let float = chunk.max(late);
@@ -101,56 +106,4 @@ fn push<'a>(
         columns.push_histogram(Timestamp(*before), histogram.clone());
     }
     columns.push(Timestamp(t), f64::from_bits(value));
-}
-
-/// Merges two ascending columns; where both have a sample, that of `first` stays.
-pub(crate) fn merge(first: &Columns, second: &Columns, into: &mut Columns) {
-    let (mut i, mut j) = (Cursor::new(first), Cursor::new(second));
-    loop {
-        match (i.time(), j.time()) {
-            (None, None) => return,
-            (Some(a), Some(b)) if a == b => {
-                i.move_to(into);
-                j.step();
-            }
-            (Some(a), Some(b)) if a > b => j.move_to(into),
-            (None, Some(_)) => j.move_to(into),
-            _ => i.move_to(into),
-        }
-    }
-}
-
-struct Cursor<'a> {
-    columns: &'a Columns,
-    at: usize,
-    histogram: usize,
-}
-
-impl<'a> Cursor<'a> {
-    fn new(columns: &'a Columns) -> Self {
-        Self { columns, at: 0, histogram: 0 }
-    }
-
-    fn time(&self) -> Option<Timestamp> {
-        self.columns.timestamps.get(self.at).copied()
-    }
-
-    fn here(&self) -> Option<&'a Arc<Histogram>> {
-        let (index, histogram) = self.columns.histograms.get(self.histogram)?;
-        (*index as usize == self.at).then_some(histogram)
-    }
-
-    fn step(&mut self) {
-        self.histogram += usize::from(self.here().is_some());
-        self.at += 1;
-    }
-
-    fn move_to(&mut self, into: &mut Columns) {
-        let t = self.columns.timestamps[self.at];
-        match self.here() {
-            Some(histogram) => into.push_histogram(t, histogram.clone()),
-            None => into.push(t, self.columns.values[self.at]),
-        }
-        self.step();
-    }
 }

@@ -215,7 +215,7 @@ async fn replicas_are_merged() {
 async fn budget_cancellation_and_watermark() {
     let disk = MemoryDisk::default();
     let (tsdb, _) = filled(&disk).await;
-    let budget = Budget::new("query", 3000);
+    let budget = Budget::new("query", 1000);
     let mut selection = Selection::new(vec![], TimeRange::ALL);
     selection.budget = budget.clone();
     assert!(matches!(tsdb.open(selection.clone()).await, Err(SelectError::OverBudget(_))));
