@@ -84,7 +84,7 @@ async fn open(dir: &Path, clock: SharedClock) -> Result<Arc<Tsdb>> {
 }
 
 /// Unix seconds with a fraction, or RFC 3339.
-fn time(text: &str) -> Result<Timestamp> {
+pub(crate) fn time(text: &str) -> Result<Timestamp> {
     if let Ok(seconds) = text.parse::<f64>() {
         let ms = (seconds * 1000.0).round();
         anyhow::ensure!(ms.abs() < i64::MAX as f64 / 2.0, "{text} is no time that can be stored");

@@ -67,6 +67,12 @@ pub(crate) enum Command {
         #[command(subcommand)]
         kind: crate::explain::Query,
     },
+    /// Work on the folder of a hub that is not running.
+    Tsdb {
+        /// What to do.
+        #[command(subcommand)]
+        kind: crate::tsdb::Command,
+    },
     /// Check files without running anything.
     Check {
         /// What to check.

@@ -19,6 +19,7 @@ mod promql_test;
 mod server;
 mod signal;
 mod tee;
+mod tsdb;
 mod yaml;
 
 #[global_allocator]
@@ -68,6 +69,7 @@ async fn dispatch(meant: flag::Meant) -> Result<ExitCode> {
         flag::Meant::Command(flag::Command::Query { kind: explain::Query::Explain(asked) }) => {
             return explain::explain(&asked).await;
         }
+        flag::Meant::Command(flag::Command::Tsdb { kind }) => return tsdb::run(kind).await,
         flag::Meant::Command(flag::Command::Hub(_) | flag::Command::Agent(_)) => {
             unreachable!("flag::parse turns these into Meant::Server")
         }
