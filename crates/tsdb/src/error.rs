@@ -36,6 +36,22 @@ pub enum Error {
         /// The file's name.
         id: String,
     },
+    /// The work was stopped before it was done, as asked; nothing of it counts.
+    #[error("stopped before it was done")]
+    Stopped,
+    /// A merge was put off: its result has no room beside what it is made of.
+    #[error(
+        "no room for {wanted} more bytes beside {used} in use with {free} free above --storage.tsdb.min-free-bytes: \
+         keep less, or make the disk or the size limit larger"
+    )]
+    NoRoom {
+        /// What the result may take, in bytes.
+        wanted: u64,
+        /// Bytes of the data folder.
+        used: u64,
+        /// Free bytes of the disk above the floor.
+        free: u64,
+    },
     /// A part or block cannot be read or written.
     #[error(transparent)]
     Block(#[from] nave_block::Error),

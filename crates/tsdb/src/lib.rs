@@ -15,6 +15,8 @@ mod bits;
 #[allow(dead_code, unused_imports)] // in use within the hour
 mod catalog;
 mod chunk;
+#[allow(dead_code)] // in use within the hour
+mod compact;
 mod error;
 mod head;
 mod index;
@@ -38,6 +40,7 @@ mod store;
 mod ticket;
 mod view;
 
+pub use compact::RetentionRule;
 pub use error::Error;
 pub use options::Options;
 pub use replay::Replayed;

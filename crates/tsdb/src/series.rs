@@ -288,7 +288,7 @@ fn same(known: u64, value: u64) -> Inserted {
 }
 
 /// Equal bit for bit: a stale histogram equals itself.
-fn same_histogram(a: &Histogram, b: &Histogram) -> bool {
+pub(crate) fn same_histogram(a: &Histogram, b: &Histogram) -> bool {
     let floats = |a: &[f64], b: &[f64]| a.iter().map(|v| v.to_bits()).cmp(b.iter().map(|v| v.to_bits()));
     let head = |h: &Histogram| {
         let [zero_threshold, zero_count, count, sum] =
