@@ -1,6 +1,7 @@
-//! The label index of blocks: postings and rows behind a checksum that fits are damage, or labels and series
-//! that exist. The dictionary stays as written: an FST is taken on its checksum alone.
+//! The label index of blocks: parts behind checksums that fit are damage, or labels and series that exist.
 
+use nave_base::varint;
+use nave_block::Damage;
 use nave_block::index::{Index, IndexWriter, Parts, RowCache};
 use nave_block::page::Scratch;
 use nave_model::label::Labels;
@@ -9,20 +10,54 @@ use nave_model::label::Labels;
 pub fn block_index(input: &[u8]) {
     let Some((how, rest)) = input.split_first() else { return };
     let mut parts = written();
-    let part = if how % 2 == 0 { &mut parts.postings } else { &mut parts.rows };
-    if how / 2 % 2 == 0 {
+    let part = match how % 3 {
+        0 => &mut parts.dictionary,
+        1 => &mut parts.postings,
+        _ => &mut parts.rows,
+    };
+    if how / 3 % 2 == 0 {
         part.truncate(4);
         part.extend_from_slice(rest);
     } else {
         for change in rest.chunks_exact(3) {
-            let at = 4 + usize::from(u16::from_le_bytes([change[0], change[1]])) % (part.len() - 4);
+            let at = usize::from(u16::from_le_bytes([change[0], change[1]])) % part.len();
             part[at] ^= change[2];
         }
     }
-    let crc = crc32c::crc32c(&part[4..]).to_le_bytes();
-    part[..4].copy_from_slice(&crc);
-    if let Ok(index) = Index::open(parts) {
-        read(&index);
+    if how % 3 == 2 { seal_rows(part) } else { seal(part) }
+    let mut scratch = Scratch::new().expect("memory for a decompressor");
+    if let Ok(index) = Index::open(parts, &mut scratch) {
+        read(&index, &mut scratch);
+    }
+}
+
+/// Makes a checksum fit.
+fn seal(bytes: &mut [u8]) {
+    if let Some((crc, rest)) = bytes.split_first_chunk_mut::<4>() {
+        *crc = crc32c::crc32c(rest).to_le_bytes();
+    }
+}
+
+/// Makes the checksums of rows fit: of their head and of each block that the head names.
+fn seal_rows(rows: &mut [u8]) {
+    let mut rest = &rows[..];
+    let Some(head) = varint::take_bytes(&mut rest) else { return };
+    let (head_len, mut at) = (head.len(), rows.len() - rest.len());
+    let mut heads = head.get(4..).unwrap_or_default();
+    _ = varint::take_u64(&mut heads);
+    let schemas = varint::take_u64(&mut heads).unwrap_or_default();
+    for _ in 0..schemas.min(1000) {
+        _ = varint::take_bytes(&mut heads);
+    }
+    let mut lens = Vec::new();
+    while let Some(head) = varint::take_u64(&mut heads) {
+        lens.push(usize::try_from(head >> 1).unwrap_or(usize::MAX));
+    }
+    seal(&mut rows[at - head_len..at]);
+    for len in lens {
+        let Some(block) = at.checked_add(len).and_then(|end| rows.get_mut(at..end)) else { return };
+        seal(block);
+        at += len;
     }
 }
 
@@ -38,13 +73,14 @@ fn written() -> Parts {
     writer.finish().expect("an index can be written")
 }
 
-fn read(index: &Index) {
-    let (mut cache, mut scratch) = (RowCache::default(), Scratch::new().expect("memory for a decompressor"));
+fn read(index: &Index, scratch: &mut Scratch) {
+    let mut cache = RowCache::default();
     for series in [0, 127, 128, 199] {
-        _ = index.labels(series, &mut cache, &mut scratch);
+        _ = index.labels(series, &mut cache, scratch);
     }
     for name in ["__name__", "pod"] {
-        if let Ok(found) = index.postings_where(name, "", |_| Ok(true)) {
+        _ = index.values_count(name, "p");
+        if let Ok(found) = index.postings_where(name, "", |_| Ok::<_, Damage>(true)) {
             assert!(found.max().is_none_or(|last| last < index.series()), "only series that exist");
         }
     }

@@ -110,8 +110,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     )?;
     writeln!(out, "together   {:.2} B/series", each(dictionary + postings + rows))?;
 
-    let index = Index::open(parts)?;
     let (mut cache, mut scratch) = (RowCache::default(), Scratch::new()?);
+    let index = Index::open(parts, &mut scratch)?;
     let start = Instant::now();
     for (i, labels) in series.iter().enumerate() {
         assert_eq!(&index.labels(i as u32, &mut cache, &mut scratch)?, labels);

@@ -15,6 +15,8 @@ mod error;
 pub mod index;
 pub mod page;
 mod select;
+#[cfg(test)]
+mod select_tests;
 mod stream;
 
 pub use block::{

@@ -24,6 +24,7 @@ pub struct Block<R> {
     cache: PageCache,
     meta: Meta,
     index: Option<Index>,
+    index_offset: u64,
     index_bytes: u64,
     file_len: u64,
     directory: Directory,
@@ -115,7 +116,17 @@ impl<R: ReadRange> Block<R> {
             return Err(Error::damaged("meta", footer.meta.offset)(Damage::new("meta", 0, what)));
         }
         let (index_bytes, directory) = (footer.directory.offset - end, Directory::new(pages));
-        Ok(Self { source, cache, meta, index, index_bytes, file_len: len, directory, ids: OnceLock::new() })
+        Ok(Self {
+            source,
+            cache,
+            meta,
+            index,
+            index_offset: end,
+            index_bytes,
+            file_len: len,
+            directory,
+            ids: OnceLock::new(),
+        })
     }
 
     /// What the block says about itself.
@@ -252,6 +263,10 @@ impl<R: ReadRange> Block<R> {
                 found.extend(decoded.map_err(Error::damaged(kind.part(), entry.offset)).err());
             }
         }
+        if let Some(index) = &self.index {
+            let damages = index.verify(scratch).into_iter();
+            found.extend(damages.map(|damage| Error::damaged("index", self.index_offset)(damage)));
+        }
         Ok(found)
     }
 }
@@ -298,7 +313,8 @@ fn open_index(source: &impl ReadRange, footer: &Footer) -> Result<Index, Error> 
         postings: read_section(source, footer.postings)?,
         rows: read_section(source, footer.rows)?,
     };
-    Index::open(parts).map_err(Error::damaged("index", footer.dictionary.offset))
+    let mut scratch = Scratch::new().map_err(Error::io("no memory for a decompressor"))?;
+    Index::open(parts, &mut scratch).map_err(Error::damaged("index", footer.dictionary.offset))
 }
 
 fn refused(part: &'static str, offset: u64) -> impl FnOnce(Refusal) -> Error {

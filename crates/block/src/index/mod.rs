@@ -2,20 +2,23 @@
 //!
 //! Series are numbered from 0 in order of metric name, then labels. Three parts, each with its checksum:
 //!
-//! - **dictionary**: an FST from `name 0x00 value` to the symbol's ordinal, which is its place in the order of all
-//!   symbols; the FST answers exact and prefix lookups, and goes back from ordinals to text.
+//! - **dictionary**: all symbols, `name 0x00 value`, in order; a symbol's place is its ordinal. Sharing prefixes, it
+//!   answers exact and prefix lookups, and goes back from ordinals to text.
 //! - **postings**: for each symbol, in order, the series that have it.
 //! - **rows**: for each series its symbols, 128 rows together, column by column.
 //!
-//! [`IndexWriter`] holds 4 bytes per label of a series twice, and each symbol once, until it is finished.
+//! [`IndexWriter`] holds about a byte per label of a series, and each symbol once, until it is finished.
 
+mod dictionary;
 mod postings;
 mod read;
+mod rows;
 #[cfg(test)]
 mod tests;
 mod write;
 
-pub use read::{Index, RowCache};
+pub use read::Index;
+pub use rows::RowCache;
 pub use write::{IndexError, IndexWriter};
 
 /// A set of series, by number.
