@@ -18,4 +18,4 @@ function read(): Served {
 export const served = read();
 
 /** The path that all pages live below, with a slash at its end. */
-export const basePath = new URL('.', document.baseURI).pathname;
+export const basePath = document.querySelector('base') ? new URL('.', document.baseURI).pathname : '/';

@@ -3,7 +3,7 @@
 // Addresses are paths below the base path. Links are plain `<a href>` elements; clicks on them are taken over
 // here, so that opening in a new tab and copying an address work as everywhere.
 
-import { type Component, createMemo, createSignal, Show } from 'solid-js';
+import { type Component, createMemo, createRoot, createSignal, Show } from 'solid-js';
 import { Dynamic } from 'solid-js/web';
 import { basePath } from './process';
 
@@ -37,7 +37,7 @@ const [place, setPlace] = createSignal(read(), {
 export { place };
 
 /** The parameters of the address. */
-export const query = createMemo(() => new URLSearchParams(place().search));
+export const query = createRoot(() => createMemo(() => new URLSearchParams(place().search)));
 
 /** The address of a path below the base path, for `href`. */
 export function href(path: string): string {

@@ -98,6 +98,9 @@ export interface TsdbStatus {
   labelValueCountByLabelName: Count[];
   memoryInBytesByLabelName: Count[];
   seriesCountByLabelValuePair: Count[];
+  /** Nave's own; other servers do not have these two. */
+  seriesCountByJob?: Count[];
+  seriesCountByCluster?: Count[];
 }
 
 export interface BlockRow {

@@ -117,9 +117,9 @@ export function Table<T>(props: Props<T>) {
                   <Show when={column.sort} fallback={column.title}>
                     <button type="button" class="sorter" onClick={() => choose(column)}>
                       {column.title}
-                      <span class="arrow" aria-hidden="true">
-                        {direction(column) === 'ascending' ? '↑' : direction(column) ? '↓' : ''}
-                      </span>
+                      <Show when={direction(column)}>
+                        {(way) => <span aria-hidden="true">{way() === 'ascending' ? '↑' : '↓'}</span>}
+                      </Show>
                     </button>
                   </Show>
                 </th>

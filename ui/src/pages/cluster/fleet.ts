@@ -57,7 +57,8 @@ function fromRow(row: ClusterRow): Cluster {
     lastContact,
     lagSeconds: lag,
     samplesPerSecond: lastContact === undefined ? undefined : row.samplesPerSecond,
-    series: row.activeSeries,
+    // The hub's own metrics about a cluster count as its series; they say nothing of one that never wrote.
+    series: lastContact === undefined ? undefined : row.activeSeries,
     seriesMax: row.limits.series,
     rejected: Object.entries(row.rejectedSamples).filter(([, count]) => count > 0),
     throttled: Object.entries(row.throttledRequests).filter(([, count]) => count > 0),
