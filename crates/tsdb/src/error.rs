@@ -39,6 +39,12 @@ pub enum Error {
     /// The work was stopped before it was done, as asked; nothing of it counts.
     #[error("stopped before it was done")]
     Stopped,
+    /// There are too many deletes that are not carried out yet.
+    #[error("{limit} deletes are waiting to be carried out: call clean_tombstones, then delete again")]
+    Tombstones {
+        /// How many there may be.
+        limit: usize,
+    },
     /// A merge was put off: its result has no room beside what it is made of.
     #[error(
         "no room for {wanted} more bytes beside {used} in use with {free} free above --storage.tsdb.min-free-bytes: \

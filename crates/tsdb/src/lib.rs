@@ -40,7 +40,7 @@ mod store;
 mod ticket;
 mod view;
 
-pub use compact::RetentionRule;
+pub use compact::{BlockStatus, RetentionRule};
 pub use error::Error;
 pub use options::Options;
 pub use replay::Replayed;

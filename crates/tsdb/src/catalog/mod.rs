@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use nave_base::clock::SharedClock;
-use nave_base::disk::{SharedDisk, write_atomically};
+use nave_base::disk::{Disk, SharedDisk, write_atomically};
 use nave_base::random::Random;
 use nave_block::block::{BlockId, PageCache};
 use nave_model::time::Timestamp;
@@ -105,6 +105,11 @@ impl Catalog {
         };
         catalog.sweep()?;
         Ok((catalog, found.is_some()))
+    }
+
+    /// Writes the manifest of a copy of `version` in another folder, which is a store from then on.
+    pub(crate) fn write_manifest(disk: &dyn Disk, dir: &Path, version: &Version) -> std::io::Result<()> {
+        write_atomically(disk, &dir.join(MANIFEST), &manifest::encode(version))
     }
 
     /// The newest version.

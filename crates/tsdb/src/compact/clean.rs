@@ -1,10 +1,13 @@
 //! Tombstones: which files they mask, when those are written again, and when a tombstone is forgotten.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use nave_base::Shutdown;
 use nave_block::FileKind;
+use nave_model::append::Tenant;
 use nave_model::matcher::Matcher;
+use nave_model::time::TimeRange;
 
 use super::merge::{Input, Report};
 use super::{Compactor, Extent};
@@ -13,6 +16,9 @@ use crate::error::Error;
 
 /// How long after a delete files are written again without being asked; deletes tend to come in bursts.
 const RIPE: Duration = Duration::from_secs(3600);
+
+/// Deletes that are not carried out yet.
+const TOMBSTONES_MAX: usize = 1000;
 
 /// The tombstones that mask a file.
 pub(super) fn of<'a>(version: &'a Version, entry: &'a Entry) -> impl Iterator<Item = &'a Tombstone> + 'a {
@@ -31,6 +37,30 @@ fn name(tombstone: &Tombstone) -> String {
 }
 
 impl Compactor {
+    /// Hides what `selectors` match in `range` of all flushes up to `seq`, at once and over a restart.
+    ///
+    /// # Errors
+    /// [`Error::Tombstones`] when there are too many, or of the disk; nothing is hidden then.
+    pub(crate) fn delete(
+        &self,
+        tenant: &Tenant,
+        selectors: Vec<Vec<Matcher>>,
+        range: TimeRange,
+        seq: u64,
+    ) -> Result<Arc<Version>, Error> {
+        self.catalog.commit(|edit| {
+            let known = edit.version().tombstones.len();
+            if known + selectors.len() > TOMBSTONES_MAX {
+                return edit.refuse(Error::Tombstones { limit: TOMBSTONES_MAX });
+            }
+            for matchers in selectors {
+                edit.add_tombstone(Tombstone { tenant: tenant.clone(), matchers, range, seq });
+            }
+            // What memory holds of these flushes is not asked any more: the files are masked.
+            edit.set_hot_seq(seq + 1);
+        })
+    }
+
     /// Whether the file should be written again because something in it was deleted.
     pub(super) fn hides(&self, version: &Version, entry: &Entry, extent: Extent) -> bool {
         of(version, entry).any(|tombstone| {

@@ -13,6 +13,8 @@ mod metric;
 mod plan;
 mod retention;
 mod room;
+mod snapshot;
+mod status;
 mod throttle;
 
 use std::collections::{HashMap, HashSet};
@@ -36,6 +38,7 @@ use metric::Metrics;
 pub(crate) use retention::Retention;
 pub use retention::RetentionRule;
 use room::Room;
+pub use status::BlockStatus;
 
 /// What compaction asks of the rest of the store.
 pub(crate) struct Hooks {

@@ -39,12 +39,16 @@ fn labels(id: u32) -> Labels {
 
 impl World {
     fn open(disk: FaultDisk, retention: Retention) -> Self {
+        Self::open_in(disk, Path::new(DIR), retention)
+    }
+
+    fn open_in(disk: FaultDisk, dir: &Path, retention: Retention) -> Self {
         let clock = FakeClock::at(NOW);
         let shared: SharedDisk = Arc::new(disk.clone());
         let random = Random::from_seed(7);
-        let opened = Catalog::open(shared.clone(), Path::new(DIR), clock.clone(), random, PageCache::none());
+        let opened = Catalog::open(shared.clone(), dir, clock.clone(), random, PageCache::none());
         let catalog = Arc::new(opened.unwrap().0);
-        let settings = Settings { dir: DIR.into(), retention, free_bytes_min: 0 };
+        let settings = Settings { dir: dir.to_owned(), retention, free_bytes_min: 0 };
         let hooks = Hooks {
             labels_of: Box::new(|id| Some(labels(id))),
             is_busy: Box::new(|| false),
@@ -334,6 +338,38 @@ fn size_and_time_drop_the_oldest_windows() {
     assert_eq!(world.files(), ["block w3 4-4"]);
     assert_eq!(world.compactor.metrics.size_retentions.get(), 2.0);
     assert_eq!(world.compactor.metrics.time_retentions.get(), 1.0);
+}
+
+#[test]
+fn a_snapshot_is_a_store_of_its_own() {
+    let world = World::new(Retention::default());
+    fill(&world, 5, 3);
+    world.delete(1, TimeRange { min: Timestamp(5_000), max: Timestamp(20_000) }, 2);
+    let before = world.content();
+    let name = world.compactor.snapshot().unwrap();
+    assert_eq!(&name[..17], "19700109T080000Z-");
+    let levels = |world: &World| world.compactor.blocks().iter().map(|block| block.level).collect::<Vec<_>>();
+    assert!(levels(&world).iter().all(|level| *level == "part"));
+    world.run(Extent::Due).unwrap();
+    assert_eq!(levels(&world), ["day", "window"]);
+    // Names that are gone here are still there, and what is done there changes nothing here.
+    let dir = Path::new(DIR).join("snapshots").join(&name);
+    let copy = World::open_in(world.disk.after_power_cut(), &dir, Retention::default());
+    assert_eq!(copy.content(), before);
+    copy.run(Extent::Everything).unwrap();
+    assert_eq!(copy.content(), before);
+    let again = World::open(copy.disk.after_power_cut(), Retention::default());
+    assert_eq!(again.content(), before);
+}
+
+#[test]
+fn a_failed_snapshot_leaves_nothing() {
+    let world = World::new(Retention::default());
+    fill(&world, 5, 2);
+    world.disk.set_limit(Some(world.disk.used()));
+    let used = world.disk.used();
+    assert!(world.compactor.snapshot().is_err());
+    assert_eq!(world.disk.used(), used);
 }
 
 #[test]
