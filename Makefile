@@ -14,19 +14,10 @@ NAVE := $(TARGET)/release/nave
 # Extra arguments: `make demo ARGS="--port 9190"`, `make test ARGS="-p nave-wal"`.
 ARGS ?=
 
-# The benchmark's load.
-BENCH_SERIES ?= 20000
-BENCH_MINUTES ?= 10
-BENCH_ROUNDS ?= 1
-BENCH_CHURN ?= 0
-BENCH_SERVERS ?= prometheus,victoria-metrics,nave
-BENCH_TARGETS ?= 50
-BENCH_TARGET_SERIES ?= 400
-BENCH_INTERVAL ?= 5
-BENCH_SECONDS ?= 60
-BENCH_OUTAGE ?= 30
-BENCH_AGENTS ?= prometheus-agent,vmagent,nave-agent
+# Where the benchmark works and leaves its results; scripts/bench has the sizes (BENCH_SERIES ...).
 BENCH_WORK ?= $(CURDIR)/bench/runs
+# Kinds of measurement; all of the profile when empty.
+BENCH_KINDS ?=
 
 # Time for each fuzz target.
 FUZZ_SECONDS ?= 60
@@ -39,6 +30,7 @@ help: ## List the targets.
 	@echo
 	@echo "Knobs of make bench and make fuzz:"
 	@grep -hE '^(BENCH|FUZZ)_[A-Z_]+ \?=' $(MAKEFILE_LIST) | sed -E 's/^/  /; s/ \?= /=/'
+	@sed -nE 's/^set_default (BENCH_[A-Z_]+) +([^ ]+) +([^ ]+)$$/  \1=\2 (bench-full: \3)/p' scripts/bench
 
 setup: ## Check that the toolchain is there (every target does).
 	@command -v $(CARGO) >/dev/null || { \
@@ -112,19 +104,14 @@ check-bench: setup
 peers: ## Unpack the real Prometheus, vmagent, node_exporter and Alertmanager for tests and benchmark.
 	@scripts/peers
 
-bench: build ## Measure Nave beside its peers; takes minutes, wants a quiet machine.
-	cd bench && CARGO_TARGET_DIR=target $(CARGO) build --release --locked
-	@mkdir -p $(BENCH_WORK)
-	peers=$$(scripts/peers); PEERS_BIN=$$peers NAVE_BIN=$(NAVE) bench/target/release/fleetbench compare \
-	  --targets-file bench/targets.toml --queries bench/queries/dashboards.toml --work $(BENCH_WORK) \
-	  --only $(BENCH_SERVERS) --series $(BENCH_SERIES) --minutes $(BENCH_MINUTES) --churn $(BENCH_CHURN) \
-	  --rounds $(BENCH_ROUNDS) --json $(BENCH_WORK)/compare.json | tee $(BENCH_WORK)/compare.txt
-	peers=$$(scripts/peers); PEERS_BIN=$$peers NAVE_BIN=$(NAVE) bench/target/release/fleetbench agent \
-	  --targets-file bench/agents.toml --work $(BENCH_WORK) --only $(BENCH_AGENTS) \
-	  --targets $(BENCH_TARGETS) --series $(BENCH_TARGET_SERIES) --interval $(BENCH_INTERVAL) \
-	  --seconds $(BENCH_SECONDS) --outage $(BENCH_OUTAGE) --json $(BENCH_WORK)/agent.json \
-	  | tee $(BENCH_WORK)/agent.txt
-	@echo "tables and JSON are in $(BENCH_WORK)"
+bench: build ## Measure Nave beside its peers, every kind, small; under ten minutes.
+	@NAVE_BIN=$(NAVE) BENCH_WORK=$(BENCH_WORK) CARGO="$(CARGO)" scripts/bench quick $(BENCH_KINDS)
+
+bench-full: build ## The same at the sizes of the project's targets; hours, on a quiet machine.
+	@NAVE_BIN=$(NAVE) BENCH_WORK=$(BENCH_WORK) CARGO="$(CARGO)" scripts/bench full $(BENCH_KINDS)
+
+bench-doc: setup ## Put the results of the last benchmark into docs/benchmarks.md.
+	@BENCH_WORK=$(BENCH_WORK) CARGO="$(CARGO)" scripts/bench-doc $(ARGS)
 
 fuzz: setup ## Run every fuzz target for FUZZ_SECONDS.
 	@scripts/fuzz $(FUZZ_SECONDS)

@@ -30,7 +30,7 @@ pub async fn run(mut load: Load) -> Result<()> {
             let def = &defs[i % defs.len()];
             let prefix = if share > 0.0 { "late: " } else { "in order: " };
             eprintln!("{} round {}, {prefix}{} samples", def.name, r.round, encoded.facts.main_samples);
-            if let Err(e) = one(def, &encoded, prefix, r).await {
+            if let Err(e) = one(def, &encoded, prefix, load.compact, r).await {
                 eprintln!("{}: {e:#}", def.name);
                 r.remarks.push(format!("{prefix}ended early: {e:#}"));
             }
@@ -40,6 +40,7 @@ pub async fn run(mut load: Load) -> Result<()> {
         for name in [
             "ingest CPU per million samples",
             "CPU with settling per million samples",
+            "CPU with compaction per million samples",
             "peak RSS",
             "RSS after settling",
         ] {
@@ -53,7 +54,7 @@ pub async fn run(mut load: Load) -> Result<()> {
     results::finish(&load.place, "late", Some(workload), &rounds)
 }
 
-async fn one(def: &Def, encoded: &Encoded, prefix: &str, r: &mut Round) -> Result<()> {
+async fn one(def: &Def, encoded: &Encoded, prefix: &str, compact: bool, r: &mut Round) -> Result<()> {
     let facts = &encoded.facts;
     let server = Server::start(def, true).await?;
     let before = server.usage()?;
@@ -74,6 +75,13 @@ async fn one(def: &Def, encoded: &Encoded, prefix: &str, r: &mut Round) -> Resul
         "CPU-s",
         (settled.cpu_seconds - before.cpu_seconds) / millions,
     );
+    if compact && upkeep::compact(def).await? {
+        if def.compact_background {
+            server.settle(def, Duration::from_secs(300)).await?;
+        }
+        let cpu = server.usage()?.cpu_seconds - before.cpu_seconds;
+        add("CPU with compaction per million samples", "CPU-s", cpu / millions);
+    }
     add("peak RSS", "MiB", settled.peak_rss_mib);
     add("RSS after settling", "MiB", settled.rss_mib);
     add("disk", "MiB", server::disk_mib(&def.data()));

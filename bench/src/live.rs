@@ -181,8 +181,11 @@ mod tests {
     use crate::workload::tests::spec;
     use std::collections::{BTreeMap, BTreeSet};
 
-    /// Every (labels, round, value bits) that `lanes` lanes give, and how many pages ended.
-    fn all(spec: &Spec, lanes: usize, rounds: u32) -> (BTreeMap<(Box<[u8]>, u32), u64>, usize) {
+    /// Value bits by labels and round.
+    type Samples = BTreeMap<(Box<[u8]>, u32), u64>;
+
+    /// Every sample that `lanes` lanes give, and how many pages ended.
+    fn all(spec: &Spec, lanes: usize, rounds: u32) -> (Samples, usize) {
         let mut live = live(spec, lanes);
         let (mut out, mut ended) = (BTreeMap::new(), 0);
         for round in 0..rounds {

@@ -8,6 +8,7 @@ mod late;
 mod layout;
 mod live;
 mod paced;
+mod page;
 mod plot;
 mod proto;
 mod query;
@@ -68,6 +69,8 @@ enum Cmd {
         #[command(flatten)]
         options: soak::Options,
     },
+    /// Put the tables of results (--json of the others) into a page, between its markers.
+    Report(page::Options),
     /// Draw tables over time that `soak` wrote as SVG.
     Plot(plot::Options),
     /// Recorded samples of real programs: bytes per sample on disk, and whether they come back bit for bit.
@@ -161,6 +164,7 @@ async fn main() -> Result<()> {
         Cmd::Compare { load, ask } => compare::run(load, Some(ask), true, "compare").await,
         Cmd::Paced { load, options } => paced::run(load, options).await,
         Cmd::Soak { load, options } => soak::run(load, options).await,
+        Cmd::Report(options) => page::run(&options),
         Cmd::Plot(options) => plot::run(&options),
         Cmd::Recordings { place, options } => recording::run(place, options).await,
         Cmd::Late(load) => late::run(load).await,

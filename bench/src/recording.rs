@@ -15,14 +15,18 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
+/// Step of the grid, milliseconds.
+const GRID_MS: i64 = 15_000;
+
 /// Which recordings, and from where.
 #[derive(Debug, Clone, clap::Args)]
 pub struct Options {
     /// The corpora's folder, or that of the recordings.
     #[arg(long, env = "NAVE_CORPORA")]
     pub recordings: PathBuf,
-    /// Recordings; `NAME+Nms` moves each scrape by a random 0..=N milliseconds.
-    #[arg(long, value_delimiter = ',', default_value = "real15,real1,real1+4ms")]
+    /// Recordings; `NAME` has the times as recorded, `NAME+grid` every 15 s exactly, `NAME+Nms` each scrape
+    /// off that grid by a random 0..=N milliseconds.
+    #[arg(long, value_delimiter = ',', default_value = "real15+grid,real15,real1+grid,real1+4ms")]
     pub names: Vec<String>,
     /// Rounds; each goes through all targets, and the table shows medians.
     #[arg(long, default_value_t = 1)]
@@ -43,12 +47,13 @@ pub struct Recording {
 
 impl Recording {
     pub fn load(folder: &Path, name: &str) -> Result<Recording> {
-        let (name, jitter) = match name.split_once('+') {
-            Some((name, ms)) => {
-                let ms = ms.strip_suffix("ms").and_then(|n| n.parse().ok());
-                (name, ms.with_context(|| format!("{name}: jitter is written as +4ms"))?)
-            }
-            None => (name, 0u64),
+        let (name, times_are) = name.split_once('+').map_or((name, None), |(n, t)| (n, Some(t)));
+        let jitter: Option<u64> = match times_are {
+            None => None,
+            Some("grid") => Some(0),
+            Some(ms) => Some(ms.strip_suffix("ms").and_then(|n| n.parse().ok()).with_context(|| {
+                format!("{name}+{ms}: behind the + stands grid, or milliseconds such as 4ms")
+            })?),
         };
         let path = |suffix: &str| folder.join(format!("{name}.{suffix}"));
         let text = std::fs::read_to_string(path("series.txt")).with_context(|| {
@@ -73,8 +78,11 @@ impl Recording {
         anyhow::ensure!(values.len() == series.len() * length, "{name}: {} values", values.len());
         let mut rng = Rng::new(1);
         let mut column = |i: usize| -> Vec<i64> {
-            let one = &times[i * length..(i + 1) * length];
-            one.iter().map(|w| i64::from_le_bytes(*w) + rng.below(jitter + 1) as i64).collect()
+            let one: Vec<i64> =
+                times[i * length..(i + 1) * length].iter().map(|w| i64::from_le_bytes(*w)).collect();
+            let Some(jitter) = jitter else { return one };
+            let on_grid = |at: usize| one[0] + at as i64 * GRID_MS;
+            (0..length).map(|at| on_grid(at) + rng.below(jitter + 1) as i64).collect()
         };
         let times = [column(0), column(1), column(2)];
         let columns = series.iter().map(|s| source(s)).collect();
@@ -158,7 +166,9 @@ fn parse_series(line: &str) -> Option<Vec<(String, String)>> {
                 (_, c) => value.push(c),
             }
         };
-        out.push((label.to_string(), value));
+        if !value.is_empty() {
+            out.push((label.to_string(), value)); // a label without a value is no label
+        }
         rest = quoted[end + 1..].strip_prefix(',').unwrap_or(&quoted[end + 1..]);
     }
     out.sort_unstable();
@@ -236,7 +246,7 @@ mod tests {
                 .map(|s| s.into_iter().map(|(n, v)| format!("{n}={v}")).collect::<Vec<_>>().join(";"))
         };
         assert_eq!(pairs("up").unwrap(), "__name__=up");
-        assert_eq!(pairs(r#"a{z="1",b="x,\"y\"\\\n}"}"#).unwrap(), "__name__=a;b=x,\"y\"\\\n};z=1");
+        assert_eq!(pairs(r#"a{z="1",y="",b="x,\"y\"\\\n}"}"#).unwrap(), "__name__=a;b=x,\"y\"\\\n};z=1");
         assert_eq!(pairs("a{b=c}"), None);
         assert_eq!(pairs(r#"a{b="c"#), None);
         let series = parse_series(r#"a{instance="prom-1:9090",b="q\"q"}"#).unwrap();

@@ -81,91 +81,128 @@ fn median(mut values: Vec<f64>) -> Option<f64> {
     (!values.is_empty()).then(|| quantile(&values, 0.5))
 }
 
-/// The tables, in Markdown: figures, queries, disk, differences, remarks; medians over the rounds.
-pub fn table(rounds: &[Round], differences: &[Difference]) -> String {
+/// The targets, in order of their first round.
+pub fn targets(rounds: &[Round]) -> Vec<&str> {
     let mut targets: Vec<&str> = Vec::new();
     for r in rounds {
         if !targets.contains(&r.target.as_str()) {
             targets.push(&r.target);
         }
     }
-    let mut out = String::new();
-    let cells = |row: &[Option<f64>]| {
-        let mut text = String::new();
-        for (i, v) in row.iter().enumerate() {
-            let _ = write!(text, " {} |", v.map_or("-".into(), number));
-            if i > 0 {
-                let ratio = v
-                    .zip(row[0])
-                    .map(|(v, first)| v / first)
-                    .filter(|r| r.is_finite())
-                    .map_or("-".into(), |r| format!("{r:.2}x"));
-                let _ = write!(text, " {ratio} |");
-            }
-        }
-        text
-    };
-    let head = |out: &mut String, first: &str| {
-        let names: String = targets
-            .iter()
-            .enumerate()
-            .map(|(i, t)| if i > 0 { format!(" {t} | ratio |") } else { format!(" {t} |") })
-            .collect();
-        let _ = writeln!(out, "\n| {first} |{names}\n|---|{}", "---:|".repeat(targets.len() * 2 - 1));
-    };
+    targets
+}
 
-    head(&mut out, "figure");
+/// Median of a figure over a target's rounds.
+fn of(rounds: &[Round], target: &str, f: &dyn Fn(&Round) -> Option<f64>) -> Option<f64> {
+    median(rounds.iter().filter(|r| r.target == target).filter_map(f).collect())
+}
+
+/// `1.23x`, or `-` where one of them is missing.
+fn ratio(value: Option<f64>, to: Option<f64>) -> String {
+    value.zip(to).map(|(v, t)| v / t).filter(|r| r.is_finite()).map_or("-".into(), |r| format!("{r:.2}x"))
+}
+
+/// All figures, in Markdown: medians over the rounds, and ratios to the first target.
+pub fn figures_table(rounds: &[Round]) -> String {
+    let targets = targets(rounds);
+    let names: String = targets
+        .iter()
+        .enumerate()
+        .map(|(i, t)| if i > 0 { format!(" {t} | ratio |") } else { format!(" {t} |") })
+        .collect();
+    let mut out =
+        format!("| figure |{names}\n|---|{}\n", "---:|".repeat((targets.len() * 2).saturating_sub(1)));
     let mut names: Vec<(String, &str)> = Vec::new();
     for (name, unit, _) in rounds.iter().flat_map(figures) {
         if !names.iter().any(|n| n.0 == name) {
             names.push((name, unit));
         }
     }
-    let of = |target: &str, f: &dyn Fn(&Round) -> Option<f64>| {
-        median(rounds.iter().filter(|r| r.target == target).filter_map(f).collect())
-    };
     for (name, unit) in &names {
-        let row: Vec<_> =
-            targets.iter().map(|t| of(t, &|r| figures(r).find(|f| f.0 == *name).map(|f| f.2))).collect();
-        let _ = writeln!(out, "| {name} ({unit}) |{}", cells(&row));
+        let value = |t: &str| of(rounds, t, &|r| figures(r).find(|f| f.0 == *name).map(|f| f.2));
+        let first = targets.first().and_then(|t| value(t));
+        let unit = if unit.is_empty() { String::new() } else { format!(" ({unit})") };
+        let _ = write!(out, "| {name}{unit} |");
+        for (i, target) in targets.iter().enumerate() {
+            let v = value(target);
+            let _ = write!(out, " {} |", v.map_or("-".into(), number));
+            if i > 0 {
+                let _ = write!(out, " {} |", ratio(v, first));
+            }
+        }
+        out.push('\n');
     }
+    out
+}
 
+/// The queries, each target's median and CPU in one cell, and the last target's ratios to the first.
+pub fn queries_short(rounds: &[Round]) -> String {
+    let targets = targets(rounds);
+    let (Some(first), Some(last)) = (targets.first(), targets.last()) else { return String::new() };
+    let names: String = targets.iter().map(|t| format!(" {t} |")).collect();
+    let mut out = format!(
+        "| query (p50 / CPU in ms) |{names} {last} to {first}: p50, CPU |\n|---|{}\n",
+        "---:|".repeat(targets.len() + 1)
+    );
+    for name in query_names(rounds) {
+        let row = |t: &str| {
+            let one = |f: fn(&Measured) -> f64| of(rounds, t, &|r| measured(r, name).map(f));
+            (one(|q| q.p50_ms), one(|q| q.cpu_ms))
+        };
+        let show = |v: Option<f64>| v.map_or("-".into(), number);
+        let cells: String =
+            targets.iter().map(|t| row(t)).map(|(p, c)| format!(" {} / {} |", show(p), show(c))).collect();
+        let (a, b) = (row(first), row(last));
+        let _ = writeln!(out, "| {name} |{cells} {}, {} |", ratio(b.0, a.0), ratio(b.1, a.1));
+    }
+    out
+}
+
+fn query_names(rounds: &[Round]) -> Vec<&str> {
     let mut queries: Vec<&str> = Vec::new();
     for q in rounds.iter().flat_map(|r| &r.queries) {
         if !queries.contains(&q.name.as_str()) {
             queries.push(&q.name);
         }
     }
+    queries
+}
+
+/// A query's figures in a round in which it did not fail.
+fn measured<'a>(round: &'a Round, name: &str) -> Option<&'a Measured> {
+    round.queries.iter().find(|q| q.name == name && q.error.is_none())
+}
+
+/// The queries with all their figures.
+fn queries_long(rounds: &[Round]) -> String {
     type Column = fn(&Measured) -> f64;
     let columns: [Column; 4] = [|q| q.p50_ms, |q| q.p95_ms, |q| q.max_ms, |q| q.cpu_ms];
-    if !queries.is_empty() {
-        let names: String = targets.iter().map(|t| format!(" {t}: p50 | p95 | max | CPU |")).collect();
-        let ratios: String = targets[1..].iter().map(|t| format!(" {t}: p50 | CPU |")).collect();
-        let _ = writeln!(
-            out,
-            "\n| query (ms, per run) |{names}{ratios}\n|---|{}",
-            "---:|".repeat(targets.len() * 6 - 2)
-        );
-    }
-    for name in &queries {
-        let row = |t: &str| {
-            columns.map(|f| {
-                of(t, &|r| r.queries.iter().find(|q| q.name == *name).filter(|q| q.error.is_none()).map(f))
-            })
-        };
-        let rows: Vec<_> = targets.iter().map(|t| row(t)).collect();
+    let targets = targets(rounds);
+    let names: String = targets.iter().map(|t| format!(" {t}: p50 | p95 | max | CPU |")).collect();
+    let ratios: String = targets[1..].iter().map(|t| format!(" {t}: p50 | CPU |")).collect();
+    let mut out =
+        format!("| query (ms, per run) |{names}{ratios}\n|---|{}\n", "---:|".repeat(targets.len() * 6 - 2));
+    for name in query_names(rounds) {
+        let row = |t: &&str| columns.map(|f| of(rounds, t, &|r| measured(r, name).map(f)));
+        let rows: Vec<_> = targets.iter().map(row).collect();
         let values: String =
             rows.iter().flatten().map(|v| format!(" {} |", v.map_or("-".into(), number))).collect();
-        let ratio = |a: Option<f64>, b: Option<f64>| {
-            a.zip(b).map(|(a, b)| a / b).filter(|r| r.is_finite()).map_or("-".into(), |r| format!("{r:.2}x"))
-        };
         let ratios: String = rows[1..]
             .iter()
             .flat_map(|r| [0, 3].map(|i| format!(" {} |", ratio(r[i], rows[0][i]))))
             .collect();
         let _ = writeln!(out, "| {name} |{values}{ratios}");
     }
+    out
+}
 
+/// The tables, in Markdown: figures, queries, disk, differences, remarks; medians over the rounds.
+pub fn table(rounds: &[Round], differences: &[Difference]) -> String {
+    let (targets, mut out) = (targets(rounds), format!("\n{}", figures_table(rounds)));
+    let queries = query_names(rounds);
+    if !queries.is_empty() {
+        let _ = write!(out, "\n{}", queries_long(rounds));
+    }
     let _ = writeln!(out);
     for r in rounds {
         let disk: Vec<String> = r
@@ -174,14 +211,8 @@ pub fn table(rounds: &[Round], differences: &[Difference]) -> String {
             .filter(|d| d.1 > 4096)
             .map(|(n, b)| format!("{n} {:.2} MiB", *b as f64 / 1_048_576.0))
             .collect();
-        let _ = writeln!(
-            out,
-            "{} round {}: load before {:.2}; disk: {}",
-            r.target,
-            r.round,
-            r.load_before,
-            disk.join(", ")
-        );
+        let disk = if disk.is_empty() { String::new() } else { format!("; disk: {}", disk.join(", ")) };
+        let _ = writeln!(out, "{} round {}: load before {:.2}{disk}", r.target, r.round, r.load_before);
         for remark in &r.remarks {
             let _ = writeln!(out, "  REMARK {remark}");
         }

@@ -75,10 +75,24 @@ fn command_line(args: impl Iterator<Item = String>) -> String {
     out
 }
 
+/// The first line that says a program's version: its own, or that of the Debian package it came in.
 fn version(def: &Def) -> String {
-    let out = std::process::Command::new(&def.command[0]).arg("--version").output();
-    let text = out.map(|o| [o.stdout, o.stderr].concat()).unwrap_or_default();
-    String::from_utf8_lossy(&text).lines().next().unwrap_or_default().trim().to_string()
+    let first = |mut command: std::process::Command| {
+        let out = command.output().map(|o| [o.stdout, o.stderr].concat()).unwrap_or_default();
+        String::from_utf8_lossy(&out).lines().next().unwrap_or_default().trim().to_string()
+    };
+    let program = Path::new(&def.command[0]);
+    let mut own = std::process::Command::new(program);
+    own.arg("--version");
+    let line = first(own);
+    if line.contains(|c: char| c.is_ascii_digit()) {
+        return line;
+    }
+    let package = def.package.as_deref().or(program.file_name().and_then(|n| n.to_str())).unwrap_or_default();
+    let changes = program.with_file_name(format!("../share/doc/{package}/changelog.Debian.gz"));
+    let mut unpack = std::process::Command::new("gzip");
+    unpack.arg("-dc").arg(changes);
+    first(unpack)
 }
 
 /// Compares the answers, prints the table, writes the JSON.

@@ -22,6 +22,8 @@ pub struct Def {
     pub port: u16,
     /// Program and arguments.
     pub command: Vec<String>,
+    /// Debian package that the program came in, where its name is another.
+    pub package: Option<String>,
     /// Arguments that are added if the program's `--help` names them, for programs of several ages.
     #[serde(default)]
     pub optional: Vec<String>,

@@ -176,6 +176,7 @@ async fn one(
     let before = server.usage()?;
     let stream = stream::start(&plan, &def.write_url, readers.len())?;
     let progress = stream.progress.clone();
+    r.add("series at any one time", "series", stream.series as f64);
     let client = Client::new(def)?;
     let asked = [Asked::default(), Asked::default()];
     let peak = Peak { pid: server.pid.clone(), largest: Mutex::new(0.0) };
