@@ -10,6 +10,7 @@
 
 mod answer;
 mod cluster;
+mod endpoint;
 mod envelope;
 mod federate;
 mod histogram;
@@ -29,5 +30,6 @@ mod ui;
 pub mod view;
 
 pub use cluster::clusters_router;
+pub use endpoint::endpoints_router;
 pub use envelope::{ApiError, ErrorType};
 pub use router::{Common, Mode, Server, agent_router, router};

@@ -161,6 +161,10 @@ pub struct TsdbStatus {
     pub memory_in_bytes_by_label_name: Vec<Count>,
     /// Series per label pair `name=value`.
     pub series_count_by_label_value_pair: Vec<Count>,
+    /// Series per job. Nave's own, like the next.
+    pub series_count_by_job: Vec<Count>,
+    /// Series per cluster.
+    pub series_count_by_cluster: Vec<Count>,
 }
 
 /// `status/walreplay`: segments.
@@ -207,6 +211,23 @@ pub trait Lifecycle: Send + Sync {
     fn quit(&self);
     /// `--web.enable-lifecycle`.
     fn enabled(&self) -> bool;
+}
+
+/// A remote-write endpoint that this process sends to.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct EndpointView {
+    /// Its name in metrics.
+    pub name: String,
+    /// Where it is, without a password.
+    pub url: String,
+    /// Why a request failed last, and when; `None` while none has.
+    pub last_failure: Option<(Timestamp, String)>,
+}
+
+/// What a process knows of the endpoints it sends to.
+pub trait EndpointsView: Send + Sync {
+    /// All endpoints, as configured.
+    fn endpoints(&self) -> BoxFuture<'_, Vec<EndpointView>>;
 }
 
 /// What a hub knows of one cluster. Counts are since the start of the process.

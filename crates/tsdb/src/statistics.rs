@@ -39,6 +39,10 @@ pub struct Statistics {
     pub bytes_by_label: Vec<Ranked>,
     /// `seriesCountByLabelValuePair`, as `name=value`.
     pub series_by_pair: Vec<Ranked>,
+    /// Series per value of the label `job`.
+    pub series_by_job: Vec<Ranked>,
+    /// Series per value of the label `cluster`.
+    pub series_by_cluster: Vec<Ranked>,
 }
 
 /// Series in memory whose `cluster` label is `cluster`.
@@ -58,9 +62,13 @@ pub(crate) fn statistics(head: &Head, tenant: &Tenant, limit: usize) -> Statisti
         for (value, series) in values {
             bytes += count(value.len() * series.len());
             offer(&mut all.series_by_pair, limit, count(series.len()), || format!("{name}={value}"));
-            if &**name == METRIC_NAME {
-                offer(&mut all.series_by_metric, limit, count(series.len()), || value.to_string());
-            }
+            let by_value = match &**name {
+                METRIC_NAME => &mut all.series_by_metric,
+                "job" => &mut all.series_by_job,
+                CLUSTER => &mut all.series_by_cluster,
+                _ => continue,
+            };
+            offer(by_value, limit, count(series.len()), || value.to_string());
         }
         all.bytes_by_label.push((name.to_string(), bytes));
     }
@@ -69,6 +77,8 @@ pub(crate) fn statistics(head: &Head, tenant: &Tenant, limit: usize) -> Statisti
         &mut all.values_by_label,
         &mut all.bytes_by_label,
         &mut all.series_by_pair,
+        &mut all.series_by_job,
+        &mut all.series_by_cluster,
     ];
     for list in lists {
         rank(list, limit);

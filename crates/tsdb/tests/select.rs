@@ -106,6 +106,8 @@ async fn scope_limit_tenant_and_listings() {
     assert_eq!(statistics.series_by_metric, [("http_requests_total".to_owned(), 48), ("up".to_owned(), 48)]);
     assert_eq!(statistics.values_by_label[0], ("instance".to_owned(), 12));
     assert_eq!(statistics.series_by_pair.len(), 2);
+    assert_eq!((statistics.series_by_job.len(), statistics.series_by_cluster.len()), (2, 0));
+    assert!(statistics.series_by_job[0].1 >= statistics.series_by_job[1].1);
     assert_eq!((statistics.head.series, statistics.head.label_pairs), (97, 2 + 12 + 3 + 1));
 }
 

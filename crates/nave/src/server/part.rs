@@ -61,7 +61,8 @@ impl Parts {
             lifecycle,
             mode: nave_api::Mode::Agent,
         };
-        let Some(hub) = &self.hub else { return Ok(nave_api::agent_router(common)) };
+        let endpoints = nave_api::endpoints_router(self.push.clone());
+        let Some(hub) = &self.hub else { return Ok(nave_api::agent_router(common).merge(endpoints)) };
         let server = nave_api::Server {
             common,
             engine: hub.engine.clone(),
@@ -69,7 +70,7 @@ impl Parts {
             labels: hub.store.clone(),
         };
         let clusters = nave_api::clusters_router(Arc::new(View(hub.clusters.clone())));
-        Ok(nave_api::router(server).merge(clusters).merge(hub.receiver.clone()))
+        Ok(nave_api::router(server).merge(endpoints).merge(clusters).merge(hub.receiver.clone()))
     }
 
     /// Scraping first, so that nothing new comes; then what is under way goes out; the store last.

@@ -5,7 +5,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context, Result};
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use nave_api::view::{EndpointView, EndpointsView};
 use nave_model::append::Append;
+use nave_model::time::Timestamp;
 use nave_remote::{
     MetadataSource, Metrics, Queue, QueueOptions, RemoteWriteConfig, Sender, SenderOptions, Source,
 };
@@ -105,9 +109,25 @@ impl Push {
         Ok(Endpoint { config: config.clone(), external_labels: external_labels.to_vec(), sender })
     }
 
+    /// The endpoints with what they failed of last.
+    async fn shown(&self) -> Vec<EndpointView> {
+        let shown = |endpoint: &Endpoint| EndpointView {
+            name: endpoint.sender.name().to_owned(),
+            url: endpoint.sender.url().to_owned(),
+            last_failure: endpoint.sender.last_failure().map(|(at, why)| (Timestamp(at), why)),
+        };
+        self.senders.lock().await.iter().map(shown).collect()
+    }
+
     /// Sends what is in memory until the flush deadline; the rest stays in the queue.
     pub(super) async fn stop(&self) {
         let endpoints = std::mem::take(&mut *self.senders.lock().await);
         futures_util::future::join_all(endpoints.into_iter().map(|endpoint| endpoint.sender.stop())).await;
+    }
+}
+
+impl EndpointsView for Push {
+    fn endpoints(&self) -> BoxFuture<'_, Vec<EndpointView>> {
+        self.shown().boxed()
     }
 }

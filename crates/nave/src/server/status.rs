@@ -172,6 +172,8 @@ impl StatusView for Status {
             label_value_count_by_label_name: counts(statistics.values_by_label),
             memory_in_bytes_by_label_name: counts(statistics.bytes_by_label),
             series_count_by_label_value_pair: counts(statistics.series_by_pair),
+            series_count_by_job: counts(statistics.series_by_job),
+            series_count_by_cluster: counts(statistics.series_by_cluster),
         })
     }
 

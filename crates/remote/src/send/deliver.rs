@@ -199,6 +199,9 @@ impl Link {
         if what == What::Samples {
             self.metrics.batch_seconds.observe_duration(self.clock.monotonic() - began);
         }
+        if let Answer::Later { cause, .. } | Answer::Refused { cause, .. } = &answer {
+            *self.failure.lock() = Some((self.clock.now_ms(), cause.clone()));
+        }
         match answer {
             Answer::Delivered => Attempt::Delivered,
             Answer::Later { cause, wait, too_many } if !too_many || self.queue.retry_on_http_429 => {

@@ -38,6 +38,8 @@ pub(super) struct Link {
     pub(super) lanes: Lanes,
     pub(super) progress: Progress,
     pub(super) flow: Mutex<Flow>,
+    /// Why a request failed last, and when, in ms.
+    pub(super) failure: Mutex<Option<(i64, String)>>,
     /// Newest timestamp that was delivered or refused, in ms.
     pub(super) newest_sent_ms: AtomicI64,
     /// Workers that should run, and that do.

@@ -116,6 +116,18 @@ impl Sender {
         &self.link.name
     }
 
+    /// Where it sends to, without a password.
+    #[must_use]
+    pub fn url(&self) -> &str {
+        &self.link.url
+    }
+
+    /// Why a request failed last, and when, in ms; `None` while none has.
+    #[must_use]
+    pub fn last_failure(&self) -> Option<(i64, String)> {
+        self.link.failure.lock().clone()
+    }
+
     /// Everything in the source before this was delivered or refused for good.
     #[must_use]
     pub fn position(&self) -> Position {
@@ -186,6 +198,7 @@ fn link(
         clock,
         metrics,
         flow: Mutex::new(Flow::default()),
+        failure: Mutex::default(),
         newest_sent_ms: AtomicI64::new(0),
         shards_wanted: AtomicUsize::new(0),
         shards_running: AtomicUsize::new(0),
