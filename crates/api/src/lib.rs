@@ -8,6 +8,7 @@
 //! This crate turns parameters into calls and answers into upstream's JSON. It evaluates nothing and stores
 //! nothing: what it shows of others it asks through the traits in [`view`].
 
+mod admin;
 mod answer;
 mod cluster;
 mod endpoint;
@@ -29,6 +30,7 @@ mod tree;
 mod ui;
 pub mod view;
 
+pub use admin::{BlockView, TsdbAdmin, admin_router};
 pub use cluster::clusters_router;
 pub use endpoint::endpoints_router;
 pub use envelope::{ApiError, ErrorType};
