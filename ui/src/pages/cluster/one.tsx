@@ -140,7 +140,7 @@ function Hosts(props: { name: string }) {
   return (
     <section class="card" aria-label="Hosts">
       <h2>Hosts</h2>
-      <div class="card-body columns">
+      <div class="card-body columns hosts">
         <For each={HOST_GRAPHS}>{(graph) => <Host graph={graph} name={props.name} />}</For>
       </div>
     </section>

@@ -9,7 +9,7 @@ import { Chart } from '../../component/chart';
 import { Figure, Meter, Unknown } from '../../component/figure';
 import { Loaded } from '../../component/state';
 import { bytes, percent, short, whole } from '../../format/number';
-import { ago, duration, instant } from '../../format/time';
+import { ago, instant } from '../../format/time';
 import { href } from '../../router';
 import { Page } from '../../shell/page';
 import { Blocks } from './blocks';
@@ -95,7 +95,6 @@ function Budgets(props: { runtime: RuntimeInfo; metrics: OwnMetrics }) {
       (get('prometheus_tsdb_storage_blocks_bytes') ?? 0),
   );
   const quota = () => get('prometheus_tsdb_retention_limit_bytes') ?? 0;
-  const keep = () => get('prometheus_tsdb_retention_limit_seconds') ?? 0;
   return (
     <dl class="figures">
       <Figure
@@ -122,10 +121,7 @@ function Budgets(props: { runtime: RuntimeInfo; metrics: OwnMetrics }) {
       </Figure>
       <Figure name="Log">{bytes(get('prometheus_tsdb_wal_storage_size_bytes') ?? Number.NaN)}</Figure>
       <Figure name="Blocks">{bytes(get('prometheus_tsdb_storage_blocks_bytes') ?? Number.NaN)}</Figure>
-      <Figure
-        name="Retention"
-        note={keep() > 0 ? `samples older than ${duration(keep() * 1000)} go` : 'by size only'}
-      >
+      <Figure name="Retention" note={quota() > 0 ? `and at most ${bytes(quota())}` : 'older samples go'}>
         {props.runtime.storageRetention || <Unknown />}
       </Figure>
       <Figure name="Damaged records" note="of the log, found at the start">
