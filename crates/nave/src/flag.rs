@@ -237,6 +237,10 @@ pub(crate) struct Server {
     /// Do not lock the folder.
     #[arg(long = "storage.tsdb.no-lockfile", num_args = 0..=1, require_equals = true, default_missing_value = switch!(), default_value = "false")]
     pub(crate) tsdb_no_lockfile: bool,
+    /// When there are blocks or a log of Prometheus in the folder: import their samples while the hub runs
+    /// (background), before it is ready (wait), or not at all (off). Their files are left as they are.
+    #[arg(long = "storage.tsdb.import-prometheus", value_enum, default_value = "background")]
+    pub(crate) import_prometheus: crate::server::Takeover,
     /// Most series in the hub; new ones above it are refused. 0 is no limit.
     #[arg(long = "storage.tsdb.max-series", default_value_t = 0)]
     pub(crate) series_max: u64,

@@ -16,6 +16,7 @@ mod push;
 mod query;
 mod reload;
 mod status;
+mod takeover;
 mod target;
 mod web;
 
@@ -32,6 +33,7 @@ pub(crate) use self::push::Push;
 use self::reload::Reloader;
 use self::status::Status;
 pub(crate) use self::status::hostname;
+pub(crate) use self::takeover::Takeover;
 pub(crate) use self::web::security;
 use crate::config::Config;
 use crate::flag::{Mode, Server as Flags};

@@ -1,4 +1,4 @@
-//! A whole data directory of Prometheus: every sample once, as Prometheus itself would put them together.
+//! A whole data directory of Prometheus: every sample, as Prometheus itself would put them together.
 //!
 //! ```text
 //! blocks          groups of blocks that overlap in time, each group merged series by series in label order
@@ -10,7 +10,8 @@
 //! Samples come in slices: some samples of one series, ascending. A series comes again with every group of blocks, and
 //! from the head in pieces. The rules are upstream's: blocks that went into another one are passed over, the head
 //! begins where in-order blocks end, its log gives a series only what is later than all before, deleted stretches
-//! are left out. Where the same time has several values, the one that comes first counts.
+//! are left out. Where the same time has several values, the one that comes first counts. Out-of-order samples come twice
+//! where Prometheus has them twice: in a block, and in a chunk of the head that was not removed yet.
 //!
 //! Memory: the symbols of the largest group of blocks and the samples of one series in it; labels and 32 bytes per
 //! series of the head; [`SAMPLES_HELD_MAX`] samples of the log.

@@ -1,6 +1,6 @@
 //! Prometheus' own storage as a bridge: its data directories are read, its blocks are written.
 //!
-//! [`directory::Directory`] gives every sample of a data directory once: blocks, memory-mapped head chunks, the
+//! [`directory::Directory`] gives the samples of a data directory: blocks, memory-mapped head chunks, the
 //! log and the log of out-of-order samples, as Prometheus itself would put them together. [`block::BlockWriter`]
 //! writes blocks that Prometheus opens. Below them stand the single formats: [`chunk`], [`block`], [`wal`] and
 //! [`head_chunk`]; `docs/format/prometheus.md` says where each comes from.

@@ -15,6 +15,7 @@ use super::cluster::ClustersFile;
 use super::part::{Hub, Parts, builtins, scraper};
 use super::push::Push;
 use super::query::{ActiveQueries, QueryLog};
+use super::takeover;
 use super::target::Targets;
 use crate::config::{Config, Retention};
 use crate::fatal::OrDie;
@@ -34,6 +35,9 @@ pub(super) async fn start(process: &Process, config: &Config) -> Result<Parts> {
         let (store, shutdown) = (store.clone(), process.shutdown.clone());
         async move { store.keep(shutdown).await }
     });
+    let kept =
+        retention(&process.flags, config).0.map(|time| i64::try_from(time.as_ms()).unwrap_or(i64::MAX));
+    takeover::start(process, &store, kept).await?;
     let metrics = Metrics::register(&process.registry);
     let tee = Arc::new(OrDie(Tee::new(store.clone())));
     let scraper = scraper(process, tee.clone());

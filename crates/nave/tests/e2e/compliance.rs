@@ -9,8 +9,8 @@ use nave_wire::write_v1::Encoder;
 
 use crate::harness::{Server, corpus, peer};
 
-const STEP_MS: i64 = 5_000;
-const STEPS: i64 = 1_800;
+pub(crate) const STEP_MS: i64 = 5_000;
+pub(crate) const STEPS: i64 = 1_800;
 const STEPS_PER_REQUEST: i64 = 60;
 
 /// One series of the demo service: labels and its value at a step.
@@ -120,7 +120,7 @@ fn requests(all: &mut Vec<Series>, instance: usize, method: &str, status: &str, 
     all.push(series(&format!("{name}_sum"), instance, &more, counter(seed + 1, 0.31)));
 }
 
-async fn feed(servers: &[&Server], start: i64) {
+pub(crate) async fn feed(servers: &[&Server], start: i64) {
     let fleet = fleet();
     for first in (0..STEPS).step_by(STEPS_PER_REQUEST as usize) {
         let mut encoder = Encoder::new();
@@ -201,8 +201,13 @@ async fn compliance_queries_agree_with_a_real_prometheus() {
     .await;
     let end = SystemClock::shared().now_ms() / STEP_MS * STEP_MS;
     feed(&[&hub, &prometheus], end - STEPS * STEP_MS).await;
+    compare(&hub, &prometheus, &text, end).await;
+}
+
+/// Asks both servers all queries of `text` about the last minutes before `end`.
+pub(crate) async fn compare(hub: &Server, prometheus: &Server, text: &str, end: i64) {
     let (mut agree, mut refused, mut differ) = (0, Vec::new(), Vec::new());
-    let cases: Value = serde_json::from_str(&text).unwrap();
+    let cases: Value = serde_json::from_str(text).unwrap();
     let cases = cases.as_array().or_else(|| cases["queries"].as_array()).expect("a list of queries");
     for case in cases {
         let query = case["query"].as_str().unwrap();
