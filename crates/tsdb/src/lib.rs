@@ -24,6 +24,7 @@ mod ingest;
 mod lookup;
 mod metadata;
 mod metric;
+pub mod offline;
 mod options;
 mod order;
 mod postings;

@@ -32,7 +32,7 @@ use crate::{metric, record};
 
 /// The same name and kind of lock as upstream's, so that the two never share a folder.
 const LOCK_FILE: &str = "lock";
-const LOG_DIR: &str = "log";
+pub(crate) const LOG_DIR: &str = "log";
 const RETAIN_EVERY: Duration = Duration::from_secs(60);
 const COMMIT: &str = "From handing records to the log until they were durable, with one fsync per group.";
 const COMMIT_BOUNDS: &[f64] = &[0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 5.0];
@@ -324,7 +324,7 @@ impl Append for Tsdb {
     }
 }
 
-fn take_lock(dir: &Path, disk: &SharedDisk) -> Result<Lock, Error> {
+pub(crate) fn take_lock(dir: &Path, disk: &SharedDisk) -> Result<Lock, Error> {
     let failed = |error: std::io::Error| Error::Folder { dir: dir.to_owned(), message: error.to_string() };
     disk.create_dir_all(dir).map_err(failed)?;
     disk.lock(&dir.join(LOCK_FILE)).map_err(|error| match error.kind() {

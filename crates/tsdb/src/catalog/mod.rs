@@ -7,6 +7,7 @@
 //! a file that a version lost is removed from the folder at once and stays readable for those that hold its entry.
 
 mod manifest;
+pub(crate) mod peek;
 mod pin;
 mod version;
 

@@ -8,14 +8,14 @@ mod clean;
 mod columns;
 mod job;
 mod keep;
-mod merge;
+pub(crate) mod merge;
 mod metric;
 mod plan;
 mod retention;
 mod room;
 mod snapshot;
 mod status;
-mod throttle;
+pub(crate) mod throttle;
 
 use std::collections::{HashMap, HashSet};
 use std::fmt;

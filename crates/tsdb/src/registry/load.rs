@@ -111,6 +111,25 @@ fn places(file: &dyn File, end: u64, damages: &Mutex<Vec<String>>) -> io::Result
     Ok((all, count))
 }
 
+/// How many bytes of a generation can be read: up to the end of its last whole frame; 0 when there is none. For a
+/// folder whose manifest is lost.
+pub(crate) fn whole_bytes(disk: &SharedDisk, dir: &Path, generation: u64) -> Result<u64, Error> {
+    let path = registry_path(dir, generation);
+    let failed = |error: io::Error| Error::folder(&path, &error);
+    let file = disk.open(&path).map_err(failed)?;
+    let len = file.len().map_err(failed)?;
+    let (places, _) = places(&*file, len, &Mutex::default()).map_err(failed)?;
+    let mut payload = Vec::new();
+    for place in places.iter().rev() {
+        payload.resize(place.head.len as usize, 0);
+        let read = file.read_at(&mut payload, place.offset).map_err(failed)?;
+        if read == payload.len() && place.head.fits(&payload) {
+            return Ok(place.offset + u64::from(place.head.len));
+        }
+    }
+    Ok(0)
+}
+
 fn each_in_parallel(
     file: &Arc<dyn File>,
     places: &[Place],

@@ -21,7 +21,7 @@ use crate::catalog::{RegistryLength, registry_path};
 use crate::error::Error;
 use crate::record;
 
-pub(crate) use load::{Found, Frames, load};
+pub(crate) use load::{Found, Frames, load, whole_bytes};
 
 /// Bytes of a frame's content before compression.
 const FRAME_BYTES: usize = 1 << 20;
