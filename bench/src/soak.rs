@@ -85,6 +85,10 @@ pub async fn run(load: Load, o: Options) -> Result<()> {
 #[derive(Default)]
 struct Asked {
     ms: Mutex<Vec<f64>>,
+    /// Answers in all, and those without any series: right for an alert that does not fire, and what a server
+    /// says that does not show fresh samples yet.
+    answers: AtomicU64,
+    empty: AtomicU64,
     errors: AtomicU64,
     first_error: Mutex<Option<String>>,
 }
@@ -120,7 +124,12 @@ async fn ask(
             let (api, args) = query.request(plan.start_ms, plan.time_of(next))?;
             let begun = Instant::now();
             match client.ask(api, &args).await {
-                Ok(_) => asked.ms.lock().expect("lock").push(begun.elapsed().as_secs_f64() * 1e3),
+                Ok(body) => {
+                    asked.ms.lock().expect("lock").push(begun.elapsed().as_secs_f64() * 1e3);
+                    asked.answers.fetch_add(1, Relaxed);
+                    let empty = !body.windows(10).take(200).any(|w| w == b"\"metric\":{");
+                    asked.empty.fetch_add(u64::from(empty && query.api.is_none()), Relaxed);
+                }
                 Err(e) => {
                     asked.errors.fetch_add(1, Relaxed);
                     asked.first_error.lock().expect("lock").get_or_insert(format!("{}: {e:#}", query.name));
@@ -212,7 +221,10 @@ async fn one(
         "bytes",
         server::disk_mib(&def.data()) * 1_048_576.0 / progress.acked.load(Relaxed) as f64,
     );
-    let errors: u64 = asked.iter().map(|a| a.errors.load(Relaxed)).sum();
+    let sum = |f: fn(&Asked) -> &AtomicU64| asked.iter().map(|a| f(a).load(Relaxed)).sum::<u64>();
+    let (errors, empty) = (sum(|a| &a.errors), sum(|a| &a.empty));
+    r.add("queries answered", "queries", sum(|a| &a.answers) as f64);
+    r.add("answers without any series", "%", empty as f64 / sum(|a| &a.answers) as f64 * 100.0);
     r.add("queries that failed", "queries", errors as f64);
     let refused = progress.first_error.lock().expect("lock").take();
     let failed = asked.iter().filter_map(|a| a.first_error.lock().expect("lock").take());
