@@ -100,6 +100,7 @@ check-ui:
 
 check-bench: setup
 	cd bench && CARGO_TARGET_DIR=target $(CARGO) clippy --all-targets --locked --quiet -- -D warnings
+	cd bench && CARGO_TARGET_DIR=target $(CARGO) test --locked --quiet
 
 peers: ## Unpack the real Prometheus, vmagent, node_exporter and Alertmanager for tests and benchmark.
 	@scripts/peers
