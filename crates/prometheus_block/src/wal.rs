@@ -28,7 +28,9 @@ const HEADER: u64 = 7;
 const SNAPPY: u8 = 8;
 const ZSTD: u8 = 16;
 /// No record is larger once it is decompressed; segments are 128 MiB.
-const RECORD_BYTES_MAX: usize = 256 << 20;
+const RECORD_BYTES_MAX: usize = 128 << 20;
+/// Snappy makes at most this many bytes of one.
+const SNAPPY_RATIO_MAX: usize = 22;
 
 /// Reads the records of a log from its oldest on. Memory: the largest record.
 pub struct LogReader {
@@ -190,7 +192,8 @@ impl LogReader {
             len.filter(|len| *len <= RECORD_BYTES_MAX).ok_or(Damage::from("a record does not decompress"))
         };
         if kind & SNAPPY != 0 {
-            let len = checked(snap::raw::decompress_len(&self.raw).ok())?;
+            let possible = |len: &usize| *len <= self.raw.len() * SNAPPY_RATIO_MAX;
+            let len = checked(snap::raw::decompress_len(&self.raw).ok().filter(possible))?;
             self.record.resize(len, 0);
             let done = snap::raw::Decoder::new().decompress(&self.raw, &mut self.record);
             return done.map(drop).map_err(|error| error.to_string().into());

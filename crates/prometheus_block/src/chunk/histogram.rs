@@ -22,7 +22,7 @@ use crate::bit::BitReader;
 use crate::error::Damage;
 
 /// A chunk that would take more memory than this is damage.
-const DECODED_BYTES_MAX: usize = 256 << 20;
+const DECODED_BYTES_MAX: usize = 64 << 20;
 /// Spans, bounds and buckets of one histogram; Prometheus stays below a few hundred.
 const NUMBERS_MAX: usize = 1 << 20;
 /// Largest custom bound that is written as thousandths, plus one.

@@ -122,3 +122,45 @@ fn value(reader: &mut BitReader<'_>, window: &mut Window, base: u64) -> Result<u
         _ => STALE_NAN_BITS,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bit::BitWriter;
+
+    /// A chunk written by hand: five samples, one a stale marker, starts from the third on.
+    #[test]
+    fn joint_control_bits_and_starts() {
+        let mut bits = BitWriter::after(vec![0, 5, 0x02, 200, 1]);
+        bits.put(1.0f64.to_bits(), 64);
+        // 15 later, the same value.
+        bits.put(15, 8);
+        bits.put(0, 1);
+        // The same distance, another value in a new window; start 110 against 115.
+        let xor = 1.0f64.to_bits() ^ 2.0f64.to_bits();
+        let (leading, trailing) = (xor.leading_zeros(), xor.trailing_zeros());
+        let width = 64 - leading - trailing;
+        bits.put(0b101, 3);
+        bits.put(u64::from(leading), 5);
+        bits.put(u64::from(width & 63), 6);
+        bits.put(xor >> trailing, width);
+        bits.put_varbit_i64(5);
+        // A stale marker; start 110 again, which is 20 before 130.
+        bits.put(0b11111, 5);
+        bits.put_varbit_i64(15);
+        // Two earlier than expected, the value as before the marker.
+        bits.put(0b110, 3);
+        bits.put((-2i64) as u64, 13);
+        bits.put(0, 1);
+        bits.put_varbit_i64(15);
+        let mut columns = Columns::default();
+        decode(&bits.into_bytes(), &mut columns).unwrap();
+        let times: Vec<_> = columns.timestamps.iter().map(|t| t.0).collect();
+        assert_eq!(times, [100, 115, 130, 145, 158]);
+        let bits: Vec<_> = columns.values.iter().map(|value| value.to_bits()).collect();
+        let two = 2.0f64.to_bits();
+        assert_eq!(bits, [1.0f64.to_bits(), 1.0f64.to_bits(), two, STALE_NAN_BITS, two]);
+        let starts: Vec<_> = columns.start_timestamps.iter().map(|t| t.0).collect();
+        assert_eq!(starts, [0, 0, 110, 110, 110]);
+    }
+}

@@ -293,3 +293,55 @@ impl Input<'_> {
         })))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn put(out: &mut Vec<u8>, numbers: &[i64]) {
+        numbers.iter().for_each(|number| varint::put_i64(out, *number));
+    }
+
+    /// The samples of a record as text.
+    fn check(bytes: &[u8], expect: Result<&[(u64, i64, i64, f64)], &str>) {
+        let decoded = match Record::decode(bytes) {
+            Ok(Record::Samples(samples)) => samples,
+            Ok(other) => panic!("{other:?}"),
+            Err(damage) => return assert_eq!(Err(damage.to_string().as_str()), expect),
+        };
+        let row = |s: &Sample| match s.value {
+            Value::Float(value) => (s.reference, s.timestamp.0, s.start.0, value),
+            Value::Histogram(ref h) => (s.reference, s.timestamp.0, s.start.0, h.count),
+        };
+        assert_eq!(decoded.iter().map(row).collect::<Vec<_>>(), expect.unwrap());
+    }
+
+    #[test]
+    fn samples_with_and_without_starts() {
+        let mut plain = vec![2];
+        plain.extend_from_slice(&7u64.to_be_bytes());
+        plain.extend_from_slice(&1000u64.to_be_bytes());
+        for (numbers, value) in [([0, 0], 1.0f64), ([-2, 5], 2.0)] {
+            put(&mut plain, &numbers);
+            plain.extend_from_slice(&value.to_bits().to_be_bytes());
+        }
+        check(&plain, Ok(&[(7, 1000, 0, 1.0), (5, 1005, 0, 2.0)]));
+        check(&plain[..plain.len() - 1], Err("a record of type 2 is cut short or malformed"));
+        check(&[2], Ok(&[]));
+        let mut starts = vec![11];
+        put(&mut starts, &[7, 1000, 900]);
+        starts.extend_from_slice(&1.0f64.to_bits().to_be_bytes());
+        for (marker, more, value) in [(1u8, vec![], 2.0f64), (0, vec![], 3.0), (2, vec![50], 4.0)] {
+            put(&mut starts, &[1, 10]);
+            starts.push(marker);
+            put(&mut starts, &more);
+            starts.extend_from_slice(&value.to_bits().to_be_bytes());
+        }
+        check(
+            &starts,
+            Ok(&[(7, 1000, 900, 1.0), (8, 1010, 900, 2.0), (9, 1010, 0, 3.0), (10, 1010, 950, 4.0)]),
+        );
+        check(&[99], Err("record type 99 is unknown"));
+        check(&[], Err("an empty record"));
+    }
+}
