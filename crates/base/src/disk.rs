@@ -58,6 +58,11 @@ pub trait Disk: Send + Sync + Debug {
         Ok(u64::MAX)
     }
 
+    /// Lets only the user of this process read the file, where the disk knows users.
+    fn restrict(&self, _path: &Path) -> io::Result<()> {
+        Ok(())
+    }
+
     /// Takes the lock file `path` for this process, making it when it is missing; held until the result is
     /// dropped or the process ends. A lock held by another is [`io::ErrorKind::WouldBlock`].
     fn lock(&self, path: &Path) -> io::Result<Lock> {

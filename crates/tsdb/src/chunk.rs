@@ -38,6 +38,8 @@ pub(crate) struct Chunk {
     pub(crate) min: i64,
     pub(crate) max: i64,
     pub(crate) count: u32,
+    /// The flush that took its last sample; 0 is none.
+    pub(crate) seq: u32,
     bytes: Arc<[u8]>,
 }
 
@@ -153,9 +155,15 @@ impl Open {
             return None;
         }
         let bytes = Arc::from(self.bits.bytes());
-        let chunk = Chunk { min: self.first, max: self.last, count: self.count, bytes };
+        let chunk = Chunk { min: self.first, max: self.last, count: self.count, seq: 0, bytes };
         self.clear();
         Some(chunk)
+    }
+
+    /// As [`Open::clear`], and gives the memory back.
+    pub(crate) fn release(&mut self) {
+        self.clear();
+        self.bits.shrink_to(0);
     }
 
     /// Drops the samples and keeps the newest one's time and value.

@@ -9,12 +9,14 @@ use nave_base::clock::SharedClock;
 use nave_model::append::{CLUSTER, Limits, Principal, Reason, Tenant};
 use nave_model::label::{Labels, METRIC_NAME};
 use parking_lot::{Mutex, RwLock};
+use tokio::sync::watch;
 
 use crate::index::Index;
-use crate::lookup::{RawTable, SeriesTable, new_generation};
+use crate::lookup::{RawTable, Secret, SeriesTable, new_generation};
 use crate::metadata::MetadataTable;
 use crate::metric::Counters;
 use crate::options::Options;
+use crate::record::Family;
 use crate::series::Series;
 use crate::ticket::Tickets;
 
@@ -31,6 +33,15 @@ pub(crate) struct Partition {
     pub(crate) tenant: Tenant,
     pub(crate) index: RwLock<Index>,
     pub(crate) metadata: Mutex<MetadataTable>,
+    /// What the next flush must sort in and name.
+    pub(crate) fresh: Mutex<Fresh>,
+}
+
+/// Series and metadata that came since the last flush took notice.
+#[derive(Debug, Default)]
+pub(crate) struct Fresh {
+    pub(crate) series: Vec<Arc<Series>>,
+    pub(crate) metadata: Vec<Family>,
 }
 
 /// The shared state of a [`crate::Tsdb`].
@@ -55,12 +66,27 @@ pub(crate) struct Head {
     pub(crate) max_time: AtomicI64,
     pub(crate) epoch: AtomicU64,
     settled: AtomicI64,
+    /// Keys of raw label bytes that the registry does not have yet.
+    pub(crate) fresh_keys: Mutex<Vec<(u128, u32)>>,
+    /// What [`crate::series::State::drop_flushed`] may drop.
+    pub(crate) droppable: Droppable,
+    /// Whether the label index is built.
+    ready: watch::Sender<bool>,
+}
+
+/// Flushes that every reader looks at the files for.
+#[derive(Debug, Default)]
+pub(crate) struct Droppable {
+    /// In-order samples: flushes below this.
+    pub(crate) hot_seq: AtomicU32,
+    /// Late samples: flushes up to this.
+    pub(crate) late_seq: AtomicU32,
 }
 
 impl Head {
-    pub(crate) fn new(options: Options, clock: SharedClock) -> Self {
+    pub(crate) fn new(options: Options, clock: SharedClock, secret: Secret) -> Self {
         Self {
-            raw: RawTable::new(options.series_max.saturating_mul(RAW_KEYS_PER_SERIES)),
+            raw: RawTable::new(secret, options.series_max.saturating_mul(RAW_KEYS_PER_SERIES)),
             retention: RwLock::new((options.retention_ms, options.retention_bytes)),
             options,
             clock,
@@ -77,7 +103,26 @@ impl Head {
             max_time: AtomicI64::new(i64::MIN),
             epoch: AtomicU64::new(0),
             settled: AtomicI64::new(i64::MIN),
+            fresh_keys: Mutex::default(),
+            droppable: Droppable::default(),
+            ready: watch::Sender::new(false),
         }
+    }
+
+    /// The label index is whole.
+    pub(crate) fn set_ready(&self) {
+        self.ready.send_replace(true);
+    }
+
+    pub(crate) fn is_ready(&self) -> bool {
+        *self.ready.borrow()
+    }
+
+    /// Resolves when the label index is whole.
+    pub(crate) async fn ready(&self) {
+        let mut ready = self.ready.subscribe();
+        // The sender lives as long as `self`.
+        let _ = ready.wait_for(|ready| *ready).await;
     }
 
     /// The partition of `tenant`, when it has ever written.
@@ -96,10 +141,10 @@ impl Head {
         }
         let limit = Reason::Limit { name: "tenants", limit: u64::from(u16::MAX) };
         let number = u16::try_from(all.len()).map_err(|_| limit)?;
-        let (index, metadata) = (RwLock::default(), Mutex::default());
-        let fresh = Arc::new(Partition { number, tenant: tenant.clone(), index, metadata });
-        all.push(fresh.clone());
-        Ok(fresh)
+        let (index, metadata, fresh) = (RwLock::default(), Mutex::default(), Mutex::default());
+        let made = Arc::new(Partition { number, tenant: tenant.clone(), index, metadata, fresh });
+        all.push(made.clone());
+        Ok(made)
     }
 
     /// The series of `labels`, made when it is new and `principal` may have one more.
@@ -125,14 +170,15 @@ impl Head {
         let numbers = Reason::Limit { name: "series numbers", limit: u64::from(u32::MAX) };
         let id = next.map_err(|_| numbers)?;
         let series = Series::new(id, partition.number, labels);
-        self.add(&mut index, series.clone());
+        self.add(partition, &mut index, series.clone());
         self.counters.series_created.inc();
         Ok(series)
     }
 
     /// Puts a series into every table.
-    pub(crate) fn add(&self, index: &mut Index, series: Arc<Series>) {
+    pub(crate) fn add(&self, partition: &Partition, index: &mut Index, series: Arc<Series>) {
         self.table.insert(series.clone());
+        partition.fresh.lock().series.push(series.clone());
         index.insert(series);
         self.series_count.fetch_add(1, Ordering::Relaxed);
     }
@@ -141,6 +187,11 @@ impl Head {
     pub(crate) fn oldest_at(&self, now: i64) -> i64 {
         let by_age = self.retention.read().0.map_or(i64::MIN, |kept| now.saturating_sub(kept));
         by_age.max(self.floor.load(Ordering::Relaxed))
+    }
+
+    /// Oldest time kept, as far as it was ever enforced.
+    pub(crate) fn floor(&self) -> i64 {
+        self.floor.load(Ordering::Relaxed)
     }
 
     pub(crate) fn raise_floor(&self, floor: i64) {

@@ -44,6 +44,7 @@ impl Flight {
         if let Some(partition) = self.partition.take().filter(|_| !self.metadata.is_empty()) {
             let mut table = partition.metadata.lock();
             for (family, metadata) in self.metadata.drain(..) {
+                partition.fresh.lock().metadata.push((family.clone(), metadata.clone()));
                 table.insert(family, metadata);
             }
         }
@@ -67,8 +68,16 @@ pub(crate) struct Applied {
     pub(crate) outcome: Outcome,
     pub(crate) records: Vec<(u8, Vec<u8>)>,
     pub(crate) flight: Flight,
-    /// Newest time in the records.
-    pub(crate) newest: i64,
+}
+
+/// Whether every series of `batch` can be found without the label index.
+pub(crate) fn is_known(head: &Head, batch: &Batch) -> bool {
+    let sender = head.raw.sender(&batch.principal);
+    batch.series.iter().all(|entry| {
+        let reference = entry.reference;
+        reference.generation == head.generation && head.table.get(reference.id).is_some()
+            || head.raw.get(head.raw.key(sender, batch.label_format, batch.label_bytes(entry))).is_some()
+    })
 }
 
 /// Applies `batch` to memory.
@@ -88,6 +97,8 @@ struct Ingest<'a> {
     head: &'a Arc<Head>,
     batch: &'a Batch,
     partition: Arc<Partition>,
+    /// [`crate::lookup::RawTable::sender`].
+    sender: u64,
     oldest: i64,
     newest: i64,
     outcome: Outcome,
@@ -127,6 +138,7 @@ impl<'a> Ingest<'a> {
             head,
             batch,
             partition,
+            sender: head.raw.sender(&batch.principal),
             oldest: head.oldest_at(now),
             newest: now.saturating_add(head.options.future_max_ms),
             outcome,
@@ -193,13 +205,13 @@ impl<'a> Ingest<'a> {
         {
             return Ok(series);
         }
-        let Batch { principal, label_format, .. } = self.batch;
-        let key = self.head.raw.key(principal, *label_format, self.batch.label_bytes(entry));
+        let key = self.head.raw.key(self.sender, self.batch.label_format, self.batch.label_bytes(entry));
         if let Some(series) = self.head.raw.get(key) {
             return Ok(series);
         }
         let series = self.decode(entry)?;
         self.head.raw.insert(key, series.clone());
+        self.head.fresh_keys.lock().push((key, series.id));
         Ok(series)
     }
 
@@ -401,8 +413,7 @@ impl<'a> Ingest<'a> {
         }
         head.chunk_count.fetch_add(self.chunks, Ordering::Relaxed);
         count_batch(head, samples, histograms, self.late, [self.too_old, self.conflicts]);
-        let newest = self.times.1;
-        Applied { outcome: self.outcome, records, flight: self.flight, newest }
+        Applied { outcome: self.outcome, records, flight: self.flight }
     }
 }
 
@@ -434,6 +445,7 @@ mod tests {
     use nave_model::append::{BatchBuilder, Principal};
 
     use super::*;
+    use crate::lookup::Secret;
     use crate::options::Options;
 
     const NOW: i64 = 1_700_000_000_000;
@@ -451,7 +463,7 @@ mod tests {
 
     #[test]
     fn a_duplicate_of_what_is_under_way_is_logged_too() {
-        let head = Arc::new(Head::new(Options::new("/unused"), FakeClock::at(NOW)));
+        let head = Arc::new(Head::new(Options::new("/unused"), FakeClock::at(NOW), Secret::random()));
         let first = send(&head, 1.0);
         let second = send(&head, 1.0);
         for applied in [&first, &second] {
@@ -471,7 +483,7 @@ mod tests {
 
     #[test]
     fn a_duplicate_of_what_is_durable_is_not_logged() {
-        let head = Arc::new(Head::new(Options::new("/unused"), FakeClock::at(NOW)));
+        let head = Arc::new(Head::new(Options::new("/unused"), FakeClock::at(NOW), Secret::random()));
         send(&head, 1.0).flight.landed();
         let second = send(&head, 1.0);
         assert_eq!((kinds(&second), second.outcome.samples.duplicate), (vec![], 1));

@@ -12,12 +12,13 @@
 //! [`Reason::Unsupported`]: nave_model::append::Reason::Unsupported
 
 mod bits;
-#[allow(dead_code, unused_imports)] // in use within the hour
+#[allow(dead_code)] // in use within the hour
 mod catalog;
 mod chunk;
 #[allow(dead_code)] // in use within the hour
 mod compact;
 mod error;
+mod flush;
 mod head;
 mod index;
 mod ingest;
@@ -29,7 +30,6 @@ mod options;
 mod order;
 mod postings;
 pub mod record;
-#[allow(dead_code, unused_imports)] // in use within the hour
 mod registry;
 mod replay;
 mod retain;
@@ -43,6 +43,7 @@ mod view;
 
 pub use compact::{BlockStatus, RetentionRule};
 pub use error::Error;
+pub use flush::Flushed;
 pub use options::Options;
 pub use replay::Replayed;
 pub use retain::Retained;

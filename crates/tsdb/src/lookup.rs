@@ -1,21 +1,82 @@
 //! Finding known series without decoding labels: by raw label bytes, and by number.
 //!
 //! Both tables are split into shards with locks of their own, so that cores do not wait for each other.
-//! The key of raw bytes is a 128-bit SipHash-1-3 with a secret of this process: two byte strings are taken
-//! for the same series when their hashes are equal, so nobody may be able to make them equal.
+//! The key of raw bytes is a 128-bit SipHash-1-3 with the secret of the data folder: two byte strings are taken
+//! for the same series when their hashes are equal, so nobody may be able to make them equal. Keys outlive the
+//! process, so nothing goes into them that means something else after a restart.
 
 use std::hash::{BuildHasher, Hasher, RandomState};
+use std::io;
+use std::path::Path;
 use std::sync::Arc;
 
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
-use nave_model::append::{LabelFormat, Principal};
+use nave_base::disk::SharedDisk;
+use nave_model::append::{Contradiction, LabelFormat, Principal};
 use parking_lot::RwLock;
 use siphasher::sip128::{Hasher128, SipHasher13};
 
 use crate::series::Series;
 
 const SHARDS: usize = 64;
+/// Two numbers and their CRC-32C.
+const SECRET_FILE: &str = "secret";
+
+/// The secret of a data folder.
+#[derive(Clone, Copy)]
+pub(crate) struct Secret((u64, u64));
+
+impl std::fmt::Debug for Secret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Secret")
+    }
+}
+
+impl Secret {
+    /// Two numbers from the operating system's random source, by way of the standard library.
+    pub(crate) fn random() -> Self {
+        let number = || RandomState::new().build_hasher().finish();
+        Self((number(), number()))
+    }
+
+    /// The secret in `dir`, made when there is none; only this user may read it.
+    pub(crate) fn open(disk: &SharedDisk, dir: &Path) -> io::Result<Self> {
+        let path = dir.join(SECRET_FILE);
+        match disk.open(&path) {
+            Ok(file) => {
+                let bytes = file.read_from(0)?;
+                if let Some((a, b)) = take(&bytes) {
+                    return Ok(Self((a, b)));
+                }
+                tracing::warn!(
+                    component = "tsdb",
+                    "the file of the secret is damaged: every series is looked up anew"
+                );
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(error),
+        }
+        let secret = Self::random();
+        let mut bytes = [secret.0.0.to_le_bytes(), secret.0.1.to_le_bytes()].concat();
+        bytes.extend_from_slice(&crc32c::crc32c(&bytes).to_le_bytes());
+        let fresh = path.with_extension("tmp");
+        let file = disk.append(&fresh)?;
+        disk.restrict(&fresh)?;
+        file.truncate(0)?;
+        file.append(&bytes)?;
+        file.sync()?;
+        disk.rename(&fresh, &path)?;
+        disk.sync_dir(dir)?;
+        Ok(secret)
+    }
+}
+
+fn take(bytes: &[u8]) -> Option<(u64, u64)> {
+    let (bytes, crc) = bytes.split_at_checked(16).filter(|(_, crc)| crc.len() == 4)?;
+    let number = |at: usize| bytes[at..at + 8].try_into().ok().map(u64::from_le_bytes);
+    (crc32c::crc32c(bytes).to_le_bytes() == crc).then_some((number(0)?, number(8)?))
+}
 
 /// Raw label bytes of a sender to the series that they mean. A cache: it may forget.
 #[derive(Debug)]
@@ -27,19 +88,39 @@ pub(crate) struct RawTable {
 
 impl RawTable {
     /// `entries_max` bounds a sender who writes one series in ever new ways.
-    pub(crate) fn new(entries_max: usize) -> Self {
-        // Two numbers from the operating system's random source, by way of the standard library.
-        let number = || RandomState::new().build_hasher().finish();
+    pub(crate) fn new(secret: Secret, entries_max: usize) -> Self {
         let shards = (0..SHARDS).map(|_| RwLock::default()).collect();
-        Self { secret: (number(), number()), shards, shard_max: entries_max / SHARDS + 1 }
+        Self { secret: secret.0, shards, shard_max: entries_max / SHARDS + 1 }
     }
 
-    pub(crate) fn key(&self, principal: &Principal, format: LabelFormat, bytes: &[u8]) -> u128 {
+    /// What tells senders apart whose bytes mean different series: all that stamping looks at.
+    pub(crate) fn sender(&self, principal: &Principal) -> u64 {
         let mut hasher = SipHasher13::new_with_keys(self.secret.0, self.secret.1);
-        hasher.write_u32(principal.id);
+        let mut text = |text: &str| {
+            hasher.write_u64(text.len() as u64);
+            hasher.write(text.as_bytes());
+        };
+        text(&principal.tenant.0);
+        for (name, value) in &principal.stamp {
+            text(name);
+            text(value);
+        }
+        hasher.write_u8(u8::from(principal.contradiction == Contradiction::Refuse));
+        hasher.finish()
+    }
+
+    /// The key of raw label bytes of a [`RawTable::sender`].
+    pub(crate) fn key(&self, sender: u64, format: LabelFormat, bytes: &[u8]) -> u128 {
+        let mut hasher = SipHasher13::new_with_keys(self.secret.0, self.secret.1);
+        hasher.write_u64(sender);
         hasher.write_u8(format.id);
         hasher.write(bytes);
         hasher.finish128().as_u128()
+    }
+
+    /// Makes room for `count` keys.
+    pub(crate) fn reserve(&self, count: usize) {
+        self.shards.iter().for_each(|shard| shard.write().reserve(count / SHARDS));
     }
 
     pub(crate) fn get(&self, key: u128) -> Option<Arc<Series>> {
@@ -52,6 +133,13 @@ impl RawTable {
             shard.clear();
         }
         shard.insert(key, series);
+    }
+
+    /// Calls `each` for every key, a shard locked at a time.
+    pub(crate) fn for_each(&self, mut each: impl FnMut(u128, &Series)) {
+        for shard in &self.shards {
+            shard.read().iter().for_each(|(key, series)| each(*key, series));
+        }
     }
 
     /// Forgets removed series.
@@ -110,7 +198,17 @@ impl SeriesTable {
     }
 
     pub(crate) fn insert(&self, series: Arc<Series>) {
-        self.shard(series.id).write().insert(series.id, series);
+        self.insert_new(series);
+    }
+
+    /// As [`SeriesTable::insert`]; gives whether the number was free.
+    pub(crate) fn insert_new(&self, series: Arc<Series>) -> bool {
+        self.shard(series.id).write().insert(series.id, series).is_none()
+    }
+
+    /// Makes room for `count` series.
+    pub(crate) fn reserve(&self, count: usize) {
+        self.shards.iter().for_each(|shard| shard.write().reserve(count / SHARDS));
     }
 
     pub(crate) fn remove(&self, id: u32) {
@@ -137,22 +235,37 @@ pub(crate) fn new_generation() -> u32 {
 
 #[cfg(test)]
 mod tests {
+    use nave_base::disk::MemoryDisk;
+
     use super::*;
 
     #[test]
-    fn keys_tell_principals_formats_and_bytes_apart() {
-        let table = RawTable::new(100);
+    fn keys_tell_senders_formats_and_bytes_apart() {
+        let secret = Secret::random();
+        let table = RawTable::new(secret, 100);
         let (a, mut b) = (Principal::anonymous("a"), Principal::anonymous("b"));
-        b.id = 1;
+        assert_eq!(table.sender(&a), table.sender(&b), "names of senders change no labels");
+        b.stamp = vec![("cluster".to_owned(), "b".to_owned())];
+        let (a, b) = (table.sender(&a), table.sender(&b));
         let format = |id| LabelFormat { id, ..LabelFormat::CANONICAL };
-        let key = table.key(&a, format(0), b"x");
-        assert_eq!(key, table.key(&a, format(0), b"x"));
+        let key = table.key(a, format(0), b"x");
+        assert_eq!(key, RawTable::new(secret, 100).key(a, format(0), b"x"));
         let others = [
-            table.key(&b, format(0), b"x"),
-            table.key(&a, format(1), b"x"),
-            table.key(&a, format(0), b"y"),
-            RawTable::new(100).key(&a, format(0), b"x"),
+            table.key(b, format(0), b"x"),
+            table.key(a, format(1), b"x"),
+            table.key(a, format(0), b"y"),
+            RawTable::new(Secret::random(), 100).key(a, format(0), b"x"),
         ];
         assert!(!others.contains(&key));
+    }
+
+    #[test]
+    fn the_secret_stays() {
+        let disk: SharedDisk = Arc::new(MemoryDisk::default());
+        let first = Secret::open(&disk, Path::new("/data")).unwrap();
+        assert_eq!(Secret::open(&disk, Path::new("/data")).unwrap().0, first.0);
+        let file = disk.append(Path::new("/data/secret")).unwrap();
+        file.append(b"x").unwrap();
+        assert_ne!(Secret::open(&disk, Path::new("/data")).unwrap().0, first.0, "damage makes a new one");
     }
 }

@@ -27,6 +27,12 @@ pub struct Options {
     pub metadata_families_max: usize,
     /// Size of a segment of the log.
     pub segment_bytes: u64,
+    /// Bytes of the log that make a flush.
+    pub flush_log_bytes: u64,
+    /// Samples that are only in log and memory for longer than this make a flush, in ms.
+    pub flush_age_ms: i64,
+    /// How long samples stay in memory after they were flushed, in ms, while there is room.
+    pub hot_ms: i64,
 }
 
 impl Options {
@@ -45,6 +51,9 @@ impl Options {
             label_value_bytes_max: 8192,
             metadata_families_max: 100_000,
             segment_bytes: 64 << 20,
+            flush_log_bytes: 64 << 20,
+            flush_age_ms: 5 * 60_000,
+            hot_ms: 45 * 60_000,
         }
     }
 }

@@ -1,11 +1,16 @@
 //! One series in memory: its labels and its samples.
 //!
-//! In-order samples go to the open chunk; full chunks are sealed. A sample older than the newest waits in a
-//! small sorted buffer and is merged into the sealed chunks when the buffer is full.
+//! A float newer than every float before it goes to the open chunk; full chunks are sealed. Any other is late and
+//! kept apart ([`late`]). A flush marks what it took ([`State::freeze`]); what every reader finds in files is dropped
+//! ([`State::drop_flushed`]), and the newest float stays known for ever.
 //!
-//! Invariants of [`State`]: sealed chunks are ascending and disjoint, all before the open one; `late` is
-//! ascending and has no time that a chunk has; floats and histograms share no time; every late sample is
-//! older than the newest in-order one.
+//! Invariants of [`State`]: sealed chunks are ascending and disjoint, all before the open one; a late sample has no
+//! time that a chunk has; floats and histograms share no time; no late float is newer than the newest one.
+//! Every sample is either not in a file yet (its chunk has seq 0 or one that was not committed, or it is newer than
+//! the mark), or in the file of the seq that marks it.
+
+mod freeze;
+mod late;
 
 use std::cmp::Ordering as Order;
 use std::sync::Arc;
@@ -16,13 +21,11 @@ use nave_model::label::Labels;
 use nave_model::time::TimeRange;
 use parking_lot::Mutex;
 
-use crate::chunk::{self, CHUNK_SAMPLES, CHUNK_SAMPLES_MAX, Chunk, Open, Point};
+use crate::chunk::{self, CHUNK_SAMPLES, Chunk, Open, Point};
 use crate::view::View;
-
-/// Late samples of one series that wait for a merge.
-const LATE_MAX: usize = 32;
-/// A run of late samples between two chunks that is shorter than this joins the later one.
-const RUN_MIN: usize = 60;
+pub(crate) use freeze::Frozen;
+use freeze::Marks;
+use late::Late;
 
 /// A series of one tenant.
 #[derive(Debug)]
@@ -33,6 +36,8 @@ pub(crate) struct Series {
     pub(crate) labels: Labels,
     /// Whether a record that names the series is durable.
     pub(crate) registered: AtomicBool,
+    /// Whether the registry that the manifest names has it.
+    pub(crate) in_registry: AtomicBool,
     pub(crate) state: Mutex<State>,
 }
 
@@ -41,14 +46,26 @@ pub(crate) struct Series {
 pub(crate) struct State {
     sealed: Vec<Chunk>,
     open: Open,
-    late: Vec<Point>,
-    histograms: Vec<(i64, Arc<Histogram>)>,
+    /// There was a float, and `open` knows the newest one.
+    started: bool,
+    late: Option<Box<Late>>,
+    histograms: Vec<HistogramPoint>,
+    marks: Marks,
     /// The newest append that stored something here.
     pub(crate) ticket: u64,
     /// Samples whose append failed may be here: a duplicate does not prove that it is durable.
     pub(crate) unlogged: bool,
     /// Removed from the head; look the labels up again.
     pub(crate) dead: bool,
+}
+
+/// A histogram in memory.
+#[derive(Debug, Clone)]
+struct HistogramPoint {
+    t: i64,
+    /// The flush that took it; 0 is none.
+    seq: u32,
+    histogram: Arc<Histogram>,
 }
 
 /// What became of a sample.
@@ -67,8 +84,8 @@ pub(crate) enum Inserted {
 
 impl Series {
     pub(crate) fn new(id: u32, partition: u16, labels: Labels) -> Arc<Self> {
-        let (registered, state) = (AtomicBool::new(false), Mutex::default());
-        Arc::new(Self { id, partition, labels, registered, state })
+        let [registered, in_registry] = [const { AtomicBool::new(false) }; 2];
+        Arc::new(Self { id, partition, labels, registered, in_registry, state: Mutex::default() })
     }
 
     /// What a reader needs of `range`.
@@ -78,31 +95,41 @@ impl Series {
         if last_only && let Some(view) = state.newest_in(min, max) {
             return view;
         }
-        let from = state.sealed.partition_point(|chunk| chunk.max < min);
-        let to = state.sealed.partition_point(|chunk| chunk.min <= max).max(from);
-        let open = state.open.count > 0 && state.open.first <= max && state.open.last >= min;
-        View {
-            chunks: state.sealed[from..to].to_vec(),
-            open: if open { state.open.bytes().to_vec() } else { Vec::new() },
-            open_first: state.open.first,
-            open_count: if open { state.open.count } else { 0 },
-            late: within(&state.late, min, max).to_vec(),
-            histograms: within(&state.histograms, min, max).to_vec(),
+        let mut view = state.in_order(min, max);
+        if let Some(late) = &state.late {
+            view.late = late.points(min, max);
         }
+        let histograms = within(&state.histograms, min, max).iter();
+        view.histograms = histograms.map(|point| (point.t, point.histogram.clone())).collect();
+        view
     }
 }
 
 impl State {
-    /// The newest in-order float.
+    /// The newest float, while a chunk in memory has it.
     fn newest(&self) -> Option<Point> {
         let any = self.open.count > 0 || !self.sealed.is_empty();
         any.then_some((self.open.last, self.open.value))
     }
 
+    /// Chunks that have something of `min ..= max`.
+    fn in_order(&self, min: i64, max: i64) -> View {
+        let from = self.sealed.partition_point(|chunk| chunk.max < min);
+        let to = self.sealed.partition_point(|chunk| chunk.min <= max).max(from);
+        let open = self.open.count > 0 && self.open.first <= max && self.open.last >= min;
+        View {
+            chunks: self.sealed[from..to].to_vec(),
+            open: if open { self.open.bytes().to_vec() } else { Vec::new() },
+            open_first: self.open.first,
+            open_count: if open { self.open.count } else { 0 },
+            ..View::default()
+        }
+    }
+
     /// A view of just the newest sample, when that is in the range and nothing else is needed to know it.
     fn newest_in(&self, min: i64, max: i64) -> Option<View> {
         let (t, value) = self.newest()?;
-        let alone = self.histograms.last().is_none_or(|(other, _)| *other < t);
+        let alone = self.histograms.last().is_none_or(|other| other.t < t);
         (alone && min <= t && t <= max).then(|| View { late: vec![(t, value)], ..View::default() })
     }
 
@@ -110,18 +137,18 @@ impl State {
     pub(crate) fn bounds(&self) -> Option<(i64, i64)> {
         let chunk = self.sealed.first().map(|chunk| chunk.min);
         let chunk = chunk.or_else(|| (self.open.count > 0).then_some(self.open.first));
-        let late = self.late.first().map(|point| point.0);
-        let histogram = self.histograms.first().map(|point| point.0);
-        let min = [chunk, late, histogram].into_iter().flatten().min()?;
+        let late = self.late.as_ref().and_then(|late| late.bounds());
+        let histogram = self.histograms.first().map(|point| point.t);
+        let min = [chunk, late.map(|late| late.0), histogram].into_iter().flatten().min()?;
         let float = self.newest().map(|point| point.0);
-        let late = self.late.last().map(|point| point.0);
-        let histogram = self.histograms.last().map(|point| point.0);
-        let max = [float, late, histogram].into_iter().flatten().max()?;
+        let histogram = self.histograms.last().map(|point| point.t);
+        let max = [float, late.map(|late| late.1), histogram].into_iter().flatten().max()?;
         Some((min, max))
     }
 
     pub(crate) fn chunk_count(&self) -> usize {
-        self.sealed.len() + usize::from(self.open.count > 0) + usize::from(!self.late.is_empty())
+        let late = self.late.as_ref().map_or(0, |late| late.chunk_count());
+        self.sealed.len() + usize::from(self.open.count > 0) + late
     }
 
     pub(crate) fn has_histograms(&self) -> bool {
@@ -133,15 +160,15 @@ impl State {
         if self.has_histograms() && self.find_histogram(t).is_ok() {
             return Inserted::HistogramConflict;
         }
-        match self.newest() {
-            Some((last, known)) if t == last => same(known, value),
-            Some((last, _)) if t < last => self.insert_late(t, value),
-            None if self.late.last().is_some_and(|(last, _)| t <= *last) => self.insert_late(t, value),
-            _ => {
-                self.append(t, value);
-                Inserted::Stored
-            }
+        if !self.started || t > self.open.last {
+            self.append(t, value);
+            return Inserted::Stored;
         }
+        if let Some(known) = self.find(t) {
+            return same(known, value);
+        }
+        self.late.get_or_insert_default().insert(t, value);
+        Inserted::Late
     }
 
     fn append(&mut self, t: i64, value: u64) {
@@ -149,21 +176,7 @@ impl State {
             self.sealed.extend(self.open.seal());
         }
         self.open.append(t, value);
-    }
-
-    fn insert_late(&mut self, t: i64, value: u64) -> Inserted {
-        let at = match self.late.binary_search_by_key(&t, |point| point.0) {
-            Ok(at) => return same(self.late[at].1, value),
-            Err(at) => at,
-        };
-        if let Some(known) = self.find_in_chunks(t) {
-            return same(known, value);
-        }
-        self.late.insert(at, (t, value));
-        if self.late.len() >= LATE_MAX {
-            self.merge_late();
-        }
-        Inserted::Late
+        self.started = true;
     }
 
     fn find_in_chunks(&self, t: i64) -> Option<u64> {
@@ -174,69 +187,39 @@ impl State {
         self.sealed.get(at).filter(|chunk| chunk.min <= t)?.find(t)
     }
 
-    /// The float at exactly `t`.
+    /// The float at exactly `t`, when memory has it.
     fn find(&self, t: i64) -> Option<u64> {
-        let late = self.late.binary_search_by_key(&t, |point| point.0);
-        late.ok().map(|at| self.late[at].1).or_else(|| self.find_in_chunks(t))
-    }
-
-    /// Rewrites the chunks that late samples fall into. Chunks without any are kept as they are.
-    fn merge_late(&mut self) {
-        if self.open.count > 0 && self.late.last().is_some_and(|(t, _)| *t > self.open.first) {
-            self.sealed.extend(self.open.seal());
+        if let Some((last, value)) = self.newest()
+            && last == t
+        {
+            return Some(value);
         }
-        let mut late = std::mem::take(&mut self.late).into_iter().peekable();
-        let mut merged = Vec::with_capacity(self.sealed.len() + 2);
-        let mut run: Vec<Point> = Vec::new();
-        for chunk in self.sealed.drain(..) {
-            while let Some(point) = late.next_if(|point| point.0 < chunk.min) {
-                run.push(point);
-            }
-            let inside = late.peek().is_some_and(|point| point.0 <= chunk.max);
-            if inside || !run.is_empty() && run.len() < RUN_MIN {
-                for point in chunk.iter() {
-                    while let Some(before) = late.next_if(|late| late.0 < point.0) {
-                        run.push(before);
-                    }
-                    run.push(point);
-                }
-            } else {
-                pack(&run, &mut merged);
-                run.clear();
-                merged.push(chunk);
-                continue;
-            }
-            pack(&run, &mut merged);
-            run.clear();
-        }
-        run.extend(late);
-        pack(&run, &mut merged);
-        self.sealed = merged;
+        let late = self.late.as_ref().and_then(|late| late.find(t));
+        late.or_else(|| self.find_in_chunks(t))
     }
 
     fn find_histogram(&self, t: i64) -> Result<usize, usize> {
         match self.histograms.last() {
-            Some((last, _)) if *last < t => Err(self.histograms.len()),
-            _ => self.histograms.binary_search_by_key(&t, |point| point.0),
+            Some(last) if last.t < t => Err(self.histograms.len()),
+            _ => self.histograms.binary_search_by_key(&t, |point| point.t),
         }
     }
 
     /// Adds a histogram.
     pub(crate) fn insert_histogram(&mut self, t: i64, histogram: &Arc<Histogram>) -> Inserted {
         let at = match self.find_histogram(t) {
-            Ok(at) if same_histogram(&self.histograms[at].1, histogram) => return Inserted::Duplicate,
+            Ok(at) if same_histogram(&self.histograms[at].histogram, histogram) => {
+                return Inserted::Duplicate;
+            }
             Ok(_) => return Inserted::HistogramConflict,
             Err(at) => at,
         };
-        let float = match self.newest() {
-            Some((last, _)) => t <= last && (t == last || self.find(t).is_some()),
-            None => self.find(t).is_some(),
-        };
+        let float = self.started && t <= self.open.last && self.find(t).is_some();
         if float {
             return Inserted::HistogramConflict;
         }
         let late = at < self.histograms.len();
-        self.histograms.insert(at, (t, histogram.clone()));
+        self.histograms.insert(at, HistogramPoint { t, seq: 0, histogram: histogram.clone() });
         if late { Inserted::Late } else { Inserted::Stored }
     }
 
@@ -247,40 +230,31 @@ impl State {
         if self.open.count > 0 && self.open.last < floor {
             self.open.clear();
         }
-        let old = self.late.partition_point(|point| point.0 < floor);
-        self.late.drain(..old);
-        let old = self.histograms.partition_point(|point| point.0 < floor);
-        self.histograms.drain(..old);
-        if self.late.is_empty() {
-            self.late.shrink_to_fit();
+        if let Some(late) = &mut self.late {
+            late.drop_before(floor);
         }
+        self.late.take_if(|late| late.is_empty());
+        let old = self.histograms.partition_point(|point| point.t < floor);
+        self.histograms.drain(..old);
     }
 
     /// Bytes on the heap, roughly.
     pub(crate) fn heap_bytes(&self) -> usize {
         let chunks: usize = self.sealed.iter().map(|chunk| chunk.heap_bytes() + size_of::<Chunk>()).sum();
-        let histograms = self.histograms.iter().map(|(_, histogram)| {
-            let buckets = histogram.positive_buckets.len() + histogram.negative_buckets.len();
+        let histograms = self.histograms.iter().map(|point| {
+            let buckets = point.histogram.positive_buckets.len() + point.histogram.negative_buckets.len();
             size_of::<Histogram>() + buckets * 8 + 32
         });
-        chunks + self.open.bytes().len() + self.late.len() * 16 + histograms.sum::<usize>()
+        let late = self.late.as_ref().map_or(0, |late| late.heap_bytes());
+        chunks + self.open.bytes().len() + late + histograms.sum::<usize>()
     }
 }
 
 /// The part of an ascending list that lies in `min ..= max`.
-fn within<T>(list: &[(i64, T)], min: i64, max: i64) -> &[(i64, T)] {
-    let from = list.partition_point(|(t, _)| *t < min);
-    let to = list.partition_point(|(t, _)| *t <= max).max(from);
+fn within(list: &[HistogramPoint], min: i64, max: i64) -> &[HistogramPoint] {
+    let from = list.partition_point(|point| point.t < min);
+    let to = list.partition_point(|point| point.t <= max).max(from);
     &list[from..to]
-}
-
-/// Splits `run` evenly into chunks.
-fn pack(run: &[Point], chunks: &mut Vec<Chunk>) {
-    let pieces = run.len().div_ceil(CHUNK_SAMPLES_MAX);
-    for piece in 0..pieces {
-        let (from, to) = (run.len() * piece / pieces, run.len() * (piece + 1) / pieces);
-        chunks.extend(Chunk::encode(&run[from..to]));
-    }
 }
 
 fn same(known: u64, value: u64) -> Inserted {

@@ -1,13 +1,10 @@
 //! The store as its callers see it: open, append, keep, close.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::time::Duration;
 
 use futures_util::future::BoxFuture;
-use nave_base::Shutdown;
 use nave_base::clock::SharedClock;
 use nave_base::disk::{Lock, SharedDisk};
 use nave_base::metric::{Histogram, Registry, Summary};
@@ -21,8 +18,10 @@ use tokio::sync::watch;
 
 use crate::catalog::Catalog;
 use crate::error::Error;
+use crate::flush::{Flusher, Flushing};
 use crate::head::Head;
 use crate::ingest::{self, Applied};
+use crate::lookup::Secret;
 use crate::options::Options;
 use crate::replay::{self, Replayed};
 use crate::retain::{self, Retained};
@@ -33,7 +32,6 @@ use crate::{metric, record};
 /// The same name and kind of lock as upstream's, so that the two never share a folder.
 const LOCK_FILE: &str = "lock";
 pub(crate) const LOG_DIR: &str = "log";
-const RETAIN_EVERY: Duration = Duration::from_secs(60);
 const COMMIT: &str = "From handing records to the log until they were durable, with one fsync per group.";
 const COMMIT_BOUNDS: &[f64] = &[0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 5.0];
 /// A probe writes as much as the write that failed, up to this.
@@ -43,17 +41,16 @@ const PROBE_BYTES_MAX: usize = 32 << 20;
 #[derive(Debug)]
 pub struct Tsdb {
     head: Arc<Head>,
-    disk: SharedDisk,
-    log_dir: PathBuf,
-    commits: tokio::sync::RwLock<Option<GroupCommit>>,
+    pub(crate) disk: SharedDisk,
+    pub(crate) log_dir: PathBuf,
+    pub(crate) commits: tokio::sync::RwLock<Option<GroupCommit>>,
     durable: watch::Receiver<Position>,
-    /// Newest sample time in each segment.
-    newest: Mutex<BTreeMap<u64, i64>>,
     /// The last log write failed: new batches first wait for a probe to succeed.
     failing: AtomicBool,
     failed_bytes: AtomicUsize,
     probe: tokio::sync::Mutex<()>,
     retaining: tokio::sync::Mutex<()>,
+    pub(crate) flushing: Flushing,
     replayed: Replayed,
     commit_seconds: Histogram,
     fsync: Summary,
@@ -75,11 +72,16 @@ impl Tsdb {
         clock: SharedClock,
         registry: &Registry,
     ) -> Result<Self, Error> {
-        let log_dir = options.dir.join(LOG_DIR);
-        let lock = if options.lock { Some(take_lock(&options.dir, &disk)?) } else { None };
+        let dir = options.dir.clone();
+        let log_dir = dir.join(LOG_DIR);
+        let lock = if options.lock { Some(take_lock(&dir, &disk)?) } else { None };
         let start = clock.monotonic();
         let wal = nave_wal::Options { segment_bytes: options.segment_bytes };
-        let head = Arc::new(Head::new(options, clock));
+        let secret = Secret::open(&disk, &dir).map_err(|error| Error::folder(&dir, &error))?;
+        let (random, cache) = (Random::from_system(), PageCache::none());
+        let (catalog, _) = Catalog::open(disk.clone(), &dir, clock.clone(), random, cache)?;
+        let catalog = Arc::new(catalog);
+        let head = Arc::new(Head::new(options, clock, secret));
         let opened = Log::open(disk.clone(), &log_dir, wal)?;
         if let Some(repair) = opened.repair {
             tracing::warn!(
@@ -90,11 +92,13 @@ impl Tsdb {
                 "cut the torn tail of the log: the write that was under way at the last stop"
             );
         }
-        let (random, cache) = (Random::from_system(), PageCache::none());
-        let (catalog, _) = Catalog::open(disk.clone(), &head.options.dir, head.clock.clone(), random, cache)?;
         let damages = Arc::new(Damages::register(registry));
-        let reader = Reader { head: head.clone(), catalog: Arc::new(catalog), damages };
-        let (replayed, newest) = replay::replay(&head, &disk, &log_dir)?;
+        let reader = Reader { head: head.clone(), catalog: catalog.clone(), damages };
+        let replayed = replay::replay(&head, &disk, (&dir, &log_dir), &catalog.version())?;
+        replay::warm(&head).map_err(|error| Error::folder(&dir, &error))?;
+        let log_bytes = opened.log.segments().iter().map(|segment| segment.bytes).sum();
+        let flusher = Flusher::new(head.clone(), catalog, disk.clone(), dir, replayed.named);
+        let flushing = Flushing::new(flusher, log_bytes, registry);
         let seconds = (head.clock.monotonic() - start).as_secs_f64();
         metric::register(registry, &head);
         let data_replay = "prometheus_tsdb_data_replay_duration_seconds";
@@ -102,7 +106,7 @@ impl Tsdb {
         let (series, samples) = (replayed.series, replayed.samples);
         tracing::info!(component = "tsdb", series, samples, seconds, "memory rebuilt from the log");
         *head.counters.wal_segment.lock() = opened.log.end().segment;
-        *head.counters.wal_bytes.lock() = opened.log.segments().iter().map(|segment| segment.bytes).sum();
+        *head.counters.wal_bytes.lock() = log_bytes;
         let commits = GroupCommit::start(opened.log, "tsdb-log")?;
         Ok(Self {
             head,
@@ -110,11 +114,11 @@ impl Tsdb {
             log_dir,
             durable: commits.subscribe(),
             commits: tokio::sync::RwLock::new(Some(commits)),
-            newest: Mutex::new(newest),
             failing: AtomicBool::new(false),
             failed_bytes: AtomicUsize::new(0),
             probe: tokio::sync::Mutex::default(),
             retaining: tokio::sync::Mutex::default(),
+            flushing,
             replayed,
             commit_seconds: registry.histogram(
                 "nave_tsdb_wal_commit_duration_seconds",
@@ -195,13 +199,16 @@ impl Tsdb {
         }
         let commits = self.commits.read().await;
         let Some(commits) = commits.as_ref() else { return Err(AppendError::Closed("the store is closed")) };
-        let Applied { outcome, records, flight, newest } = ingest::apply(&self.head, &batch)?;
+        if !self.head.is_ready() && !ingest::is_known(&self.head, &batch) {
+            self.head.ready().await;
+        }
+        let Applied { outcome, records, flight } = ingest::apply(&self.head, &batch)?;
         drop(batch);
         if !records.is_empty() {
             let bytes = records.iter().map(|(_, payload)| payload.len()).sum();
             let start = self.head.clock.monotonic();
             match commits.commit(records).await {
-                Ok(position) => self.note(position, newest),
+                Ok(position) => self.note(position, bytes),
                 Err(error) => return Err(self.failed(&error, bytes)),
             }
             let took = self.head.clock.monotonic().saturating_sub(start);
@@ -212,11 +219,9 @@ impl Tsdb {
         Ok(outcome)
     }
 
-    fn note(&self, position: Position, newest: i64) {
-        let mut all = self.newest.lock();
-        let known = all.entry(position.segment).or_insert(i64::MIN);
-        *known = newest.max(*known);
+    fn note(&self, position: Position, bytes: usize) {
         *self.head.counters.wal_segment.lock() = position.segment;
+        self.flushing.note_logged(bytes as u64, self.head.options.flush_log_bytes);
     }
 
     fn failed(&self, error: &nave_wal::Error, bytes: usize) -> AppendError {
@@ -253,57 +258,32 @@ impl Tsdb {
     pub async fn retain(&self) -> Result<Retained, Error> {
         let _one_at_a_time = self.retaining.lock().await;
         let start = self.head.clock.monotonic();
+        let oldest = self.head.oldest_at(self.head.clock.now_ms());
+        let head = self.head.clone();
+        let oldest_part = self.flushing.flusher.oldest_part();
+        let work = move || retain::drop_from_memory(&head, oldest, oldest_part);
+        let series_removed = tokio::task::spawn_blocking(work).await.map_err(|_| nave_wal::Error::Closed)?;
+        let mut segments_removed = 0;
+        if self.log_bytes().await? > self.head.retention.read().1.unwrap_or(u64::MAX) {
+            segments_removed = self.flush().await?.segments_removed;
+        }
+        let log_bytes = self.log_bytes().await?;
+        *self.head.counters.wal_bytes.lock() = log_bytes;
+        self.gc.observe_duration(self.head.clock.monotonic().saturating_sub(start));
+        Ok(Retained { series_removed, segments_removed, oldest, log_bytes })
+    }
+
+    async fn log_bytes(&self) -> Result<u64, Error> {
         let commits = self.commits.read().await;
         let Some(commits) = commits.as_ref() else { return Err(nave_wal::Error::Closed.into()) };
         let segments = commits.with(|log| log.segments()).await?;
-        // Then the newest times of all closed segments are known.
-        self.head.tickets.quiet().await;
-        let newest = self.newest.lock().clone();
-        let (removable, oldest) = retain::plan(&self.head, &segments, &newest);
-        let (head, disk, dir) = (self.head.clone(), self.disk.clone(), self.log_dir.clone());
-        let keep = segments[removable].number;
-        let work = move || -> Result<usize, Error> {
-            let removed = retain::drop_from_memory(&head, oldest);
-            if removable > 0 {
-                head.counters.wal_truncations.inc();
-                head.counters.checkpoints.inc();
-                retain::write_checkpoint(&head, &disk, &dir, keep, oldest)
-                    .inspect_err(|_| head.counters.checkpoints_failed.inc())?;
-            }
-            Ok(removed)
-        };
-        let series_removed =
-            tokio::task::spawn_blocking(work).await.map_err(|_| nave_wal::Error::Closed)??;
-        if removable > 0 {
-            let dropped = commits.with(move |log| log.remove_before(keep)).await?;
-            dropped.inspect_err(|_| self.head.counters.wal_truncations_failed.inc())?;
-            retain::remove_old_checkpoints(&self.disk, &self.log_dir, keep)?;
-            self.newest.lock().retain(|segment, _| *segment >= keep);
-        }
-        let segments = commits.with(|log| log.segments()).await?;
-        let log_bytes = segments.iter().map(|segment| segment.bytes).sum();
-        *self.head.counters.wal_bytes.lock() = log_bytes;
-        self.gc.observe_duration(self.head.clock.monotonic().saturating_sub(start));
-        Ok(Retained { series_removed, segments_removed: removable, oldest, log_bytes })
+        Ok(segments.iter().map(|segment| segment.bytes).sum())
     }
 
     /// Changes what is kept, as [`Options::retention_ms`] and [`Options::retention_bytes`]. Keeping less is enforced by
     /// the next run; keeping more does not bring back what was dropped.
     pub fn set_retention(&self, retention_ms: Option<i64>, retention_bytes: Option<u64>) {
         *self.head.retention.write() = (retention_ms, retention_bytes);
-    }
-
-    /// Runs retention every minute until `shutdown`.
-    pub async fn keep(&self, shutdown: Shutdown) {
-        loop {
-            tokio::select! {
-                () = shutdown.cancelled() => return,
-                () = self.head.clock.sleep(RETAIN_EVERY) => {}
-            }
-            if let Err(error) = self.retain().await {
-                tracing::error!(component = "tsdb", %error, "retention failed, the next run tries again");
-            }
-        }
     }
 
     /// Waits for appends that are under way, syncs, and gives the folder free. Reads go on.

@@ -8,14 +8,12 @@ use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::Mutex;
-use tokio::sync::Notify;
 
 #[derive(Debug, Default)]
 pub(crate) struct Tickets {
     under_way: Mutex<(u64, BTreeSet<u64>)>,
     /// The oldest ticket under way, or the next one. Only grows, so an old reading is on the safe side.
     oldest: AtomicU64,
-    ended: Notify,
 }
 
 impl Tickets {
@@ -30,13 +28,10 @@ impl Tickets {
     }
 
     pub(crate) fn end(&self, ticket: u64) {
-        {
-            let mut guard = self.under_way.lock();
-            let (next, set) = &mut *guard;
-            set.remove(&ticket);
-            self.oldest.store(set.first().copied().unwrap_or(*next + 1), Ordering::Release);
-        }
-        self.ended.notify_waiters();
+        let mut guard = self.under_way.lock();
+        let (next, set) = &mut *guard;
+        set.remove(&ticket);
+        self.oldest.store(set.first().copied().unwrap_or(*next + 1), Ordering::Release);
     }
 
     /// Whether the append with this ticket has ended.
@@ -48,20 +43,6 @@ impl Tickets {
     /// How many appends are under way.
     pub(crate) fn under_way(&self) -> usize {
         self.under_way.lock().1.len()
-    }
-
-    /// Resolves when every append that is under way now has ended.
-    pub(crate) async fn quiet(&self) {
-        let newest = self.under_way.lock().0;
-        loop {
-            let ended = self.ended.notified();
-            tokio::pin!(ended);
-            ended.as_mut().enable();
-            if newest == 0 || self.is_past(newest) {
-                return;
-            }
-            ended.await;
-        }
     }
 }
 

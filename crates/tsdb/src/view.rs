@@ -46,7 +46,7 @@ impl View {
     }
 
     /// Appends the samples of `range` to `columns`, which is empty.
-    fn decode(&self, range: TimeRange, columns: &mut Columns) {
+    pub(crate) fn decode(&self, range: TimeRange, columns: &mut Columns) {
         if self.late.is_empty() && self.histograms.is_empty() {
             return self.decode_in_order(range, columns);
         }

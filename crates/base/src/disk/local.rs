@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io;
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, PermissionsExt};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -74,6 +74,10 @@ impl Disk for LocalDisk {
         let dir = if dir.as_os_str().is_empty() { Path::new(".") } else { dir };
         let space = rustix::fs::statvfs(dir)?;
         Ok(space.f_bavail.saturating_mul(space.f_frsize))
+    }
+
+    fn restrict(&self, path: &Path) -> io::Result<()> {
+        fs::set_permissions(path, fs::Permissions::from_mode(0o600))
     }
 
     fn lock(&self, path: &Path) -> io::Result<Lock> {

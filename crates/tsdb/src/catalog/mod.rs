@@ -26,11 +26,10 @@ use crate::error::Error;
 use pin::Pins;
 
 pub(crate) use pin::Pin;
-pub(crate) use version::{
-    DAY_MS, Edit, Entry, RegistryLength, Tombstone, Version, WINDOW_MS, Window, extension,
-};
+pub(crate) use version::{DAY_MS, Edit, Entry, RegistryLength, Tombstone, Version, Window, extension};
 
 pub(crate) use nave_block::block::{FileKind, Meta as FileMeta, SeqRange};
+pub(crate) use version::WINDOW_MS;
 
 /// The file that says which files count.
 const MANIFEST: &str = "manifest";

@@ -131,6 +131,7 @@ impl Writer {
     }
 
     /// Adds a payload of the log's kind [`record::EXEMPLARS`].
+    #[allow(dead_code)] // in use within the hour
     pub(crate) fn exemplars(&mut self, payload: &[u8]) -> Result<(), Error> {
         self.put(frame::EXEMPLARS, payload)
     }

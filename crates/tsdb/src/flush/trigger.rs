@@ -1,0 +1,161 @@
+//! When the store flushes: by bytes of the log, by age, when asked to.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use nave_base::Shutdown;
+use nave_base::backoff::Backoff;
+use nave_base::metric::{Counter, Registry, Summary};
+use nave_wal::{Log, Position};
+use tokio::sync::Notify;
+
+use super::{Flushed, Flusher};
+use crate::error::Error;
+use crate::retain;
+use crate::store::Tsdb;
+
+/// How often it is looked whether a flush or retention is due.
+const LOOK_EVERY: Duration = Duration::from_secs(5);
+const RETAIN_EVERY: Duration = Duration::from_secs(60);
+const RETRY_MIN: Duration = Duration::from_secs(5);
+const RETRY_MAX: Duration = Duration::from_secs(120);
+
+/// What flushing keeps beside the flusher.
+#[derive(Debug)]
+pub(crate) struct Flushing {
+    pub(crate) flusher: Arc<Flusher>,
+    one_at_a_time: tokio::sync::Mutex<()>,
+    /// Bytes of the log since the last flush.
+    unflushed: AtomicU64,
+    enough: Notify,
+    flushes: Counter,
+    failures: Counter,
+    samples: Counter,
+    seconds: Summary,
+}
+
+impl Flushing {
+    pub(crate) fn new(flusher: Flusher, log_bytes: u64, registry: &Registry) -> Self {
+        let counter = |name, help| registry.counter(name, help);
+        Self {
+            flusher: Arc::new(flusher),
+            one_at_a_time: tokio::sync::Mutex::default(),
+            unflushed: AtomicU64::new(log_bytes),
+            enough: Notify::new(),
+            flushes: counter("nave_tsdb_flushes_total", "Flushes of memory and log into parts."),
+            failures: counter(
+                "nave_tsdb_flushes_failed_total",
+                "Flushes that failed; the next one tries again.",
+            ),
+            samples: counter("nave_tsdb_flushed_samples_total", "Samples that flushes wrote into parts."),
+            seconds: registry.summary("nave_tsdb_flush_duration_seconds", "Time of a flush."),
+        }
+    }
+
+    pub(crate) fn note_logged(&self, bytes: u64, enough: u64) {
+        if self.unflushed.fetch_add(bytes, Ordering::Relaxed) + bytes >= enough {
+            self.enough.notify_one();
+        }
+    }
+}
+
+impl Tsdb {
+    /// Writes what is only in log and memory into parts and drops the log before them. One at a time.
+    ///
+    /// # Errors
+    /// Of the file system; everything is then as it was, and the next flush tries again.
+    pub async fn flush(&self) -> Result<Flushed, Error> {
+        let _one_at_a_time = self.flushing.one_at_a_time.lock().await;
+        self.head().ready().await;
+        let start = self.head().clock.monotonic();
+        let result = self.flush_now().await;
+        match &result {
+            Ok(done) => {
+                self.flushing.flushes.inc();
+                self.flushing.samples.add(done.samples as f64);
+                let took = self.head().clock.monotonic().saturating_sub(start);
+                self.flushing.seconds.observe_duration(took);
+                let Flushed { seq, parts, samples, bytes, .. } = *done;
+                let seconds = took.as_secs_f64();
+                tracing::debug!(component = "tsdb", seq, parts, samples, bytes, seconds, "flushed");
+            }
+            Err(_) => self.flushing.failures.inc(),
+        }
+        result
+    }
+
+    async fn flush_now(&self) -> Result<Flushed, Error> {
+        let commits = self.commits.read().await;
+        let Some(commits) = commits.as_ref() else { return Err(nave_wal::Error::Closed.into()) };
+        let unflushed = self.flushing.unflushed.load(Ordering::Relaxed);
+        let log_start = commits.with(cut).await??;
+        let flusher = self.flushing.flusher.clone();
+        let work = move || flusher.run(log_start);
+        let mut done = tokio::task::spawn_blocking(work).await.map_err(|_| nave_wal::Error::Closed)??;
+        self.flushing.unflushed.fetch_sub(unflushed, Ordering::Relaxed);
+        if self.reader().catalog.is_synced() {
+            let remove = move |log: &mut Log| {
+                let before = log.segments().len();
+                log.remove_before(log_start).map(|()| before - log.segments().len())
+            };
+            self.head().counters.wal_truncations.inc();
+            let removed = commits.with(remove).await?;
+            done.segments_removed =
+                removed.inspect_err(|_| self.head().counters.wal_truncations_failed.inc())?;
+            retain::remove_checkpoints(&self.disk, &self.log_dir)?;
+        }
+        let hot_since = self.head().clock.now_ms().saturating_sub(self.head().options.hot_ms);
+        self.flushing.flusher.cool(hot_since);
+        Ok(done)
+    }
+
+    /// Flushes and runs retention when they are due, until `shutdown`.
+    pub async fn keep(&self, shutdown: Shutdown) {
+        let clock = self.head().clock.clone();
+        let mut retry = Backoff::new(RETRY_MIN, RETRY_MAX);
+        let (mut retained, mut flushed, mut wait) = (clock.monotonic(), clock.monotonic(), Duration::ZERO);
+        loop {
+            tokio::select! {
+                () = shutdown.cancelled() => return,
+                () = clock.sleep(LOOK_EVERY) => {}
+                () = self.flushing.enough.notified() => {}
+            }
+            let now = clock.monotonic();
+            if self.is_due(now.saturating_sub(flushed)) && now.saturating_sub(flushed) >= wait {
+                flushed = now;
+                wait = match self.flush().await {
+                    Ok(_) => {
+                        retry = Backoff::new(RETRY_MIN, RETRY_MAX);
+                        Duration::ZERO
+                    }
+                    Err(error) => {
+                        if wait.is_zero() {
+                            tracing::error!(component = "tsdb", %error, "flush failed: it is tried again and again");
+                        }
+                        retry.next_wait()
+                    }
+                };
+            }
+            if now.saturating_sub(retained) >= RETAIN_EVERY {
+                retained = now;
+                if let Err(error) = self.retain().await {
+                    tracing::error!(component = "tsdb", %error, "retention failed, the next run tries again");
+                }
+            }
+        }
+    }
+
+    fn is_due(&self, since: Duration) -> bool {
+        let options = &self.head().options;
+        let bytes = self.flushing.unflushed.load(Ordering::Relaxed);
+        let age = i64::try_from(since.as_millis()).unwrap_or(i64::MAX);
+        bytes >= options.flush_log_bytes || bytes > 0 && age >= options.flush_age_ms
+    }
+}
+
+/// Begins a segment unless the last one is empty; gives the first that is not flushed then.
+fn cut(log: &mut Log) -> Result<u64, nave_wal::Error> {
+    let end = log.end();
+    if end == Position::start_of(end.segment) { Ok(end.segment) } else { log.cut() }
+}

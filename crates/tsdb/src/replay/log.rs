@@ -1,0 +1,202 @@
+//! The log: first who is who, then, in shares, the samples.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use nave_base::disk::SharedDisk;
+use nave_wal::{Next, Position, Reader, Record};
+
+use super::{Replayed, note_damage, threads};
+use crate::error::Error;
+use crate::head::Head;
+use crate::record;
+use crate::series::Series;
+
+/// Reads the log from segment `from` on.
+pub(super) fn replay(
+    head: &Arc<Head>,
+    disk: &SharedDisk,
+    dir: &Path,
+    from: u64,
+    found: &mut Replayed,
+) -> Result<(), Error> {
+    let from = if from == 0 { Position::START } else { Position::start_of(from) };
+    let samples = name_all(head, disk, dir, from, found)?;
+    if !samples {
+        return Ok(());
+    }
+    let threads = threads();
+    let share = |number: usize| {
+        let oldest = head.oldest_at(head.clock.now_ms());
+        let mut share =
+            Share { head, number, of: threads, oldest, current: None, found: Replayed::default() };
+        share.read(disk, dir, from).map(|()| share.found)
+    };
+    let shares: Vec<Result<Replayed, Error>> = std::thread::scope(|scope| {
+        let share = &share;
+        let others: Vec<_> = (1..threads).map(|number| scope.spawn(move || share(number))).collect();
+        let own = share(0);
+        let panicked = || {
+            Err(Error::Folder {
+                dir: dir.to_owned(),
+                message: "a thread that reads the log panicked".to_owned(),
+            })
+        };
+        let joined = others.into_iter().map(|other| other.join().unwrap_or_else(|_| panicked()));
+        [own].into_iter().chain(joined).collect()
+    });
+    for share in shares {
+        let share = share?;
+        found.samples += share.samples;
+        found.skipped += share.skipped;
+        found.lost += share.lost;
+        share.damages.into_iter().for_each(|what| note_damage(head, found, what));
+    }
+    Ok(())
+}
+
+/// Reads what names series and families, and tells what is damaged. Gives whether there is a sample.
+fn name_all(
+    head: &Arc<Head>,
+    disk: &SharedDisk,
+    dir: &Path,
+    from: Position,
+    found: &mut Replayed,
+) -> Result<bool, Error> {
+    let mut reader = Reader::at(disk.clone(), dir, from);
+    let mut record = Record::default();
+    let mut samples = false;
+    loop {
+        match reader.next(&mut record)? {
+            Next::Record if is_samples(record.kind) => samples = true,
+            Next::Record => {
+                if let Err(what) = name(head, &record) {
+                    note_damage(head, found, what);
+                }
+            }
+            Next::Damaged(damage) => note_damage(head, found, damage.to_string()),
+            Next::End => return Ok(samples),
+        }
+    }
+}
+
+fn is_samples(kind: u8) -> bool {
+    kind == record::SAMPLES || kind == record::HISTOGRAMS
+}
+
+/// Applies a record that has no samples.
+pub(super) fn name(head: &Arc<Head>, record: &Record) -> Result<(), String> {
+    let read = match record.kind {
+        record::PROBE => Some(()),
+        record::SERIES => record::series(&record.payload).map(|(tenant, all)| {
+            let Ok(partition) = head.partition(&tenant) else { return };
+            for (id, labels) in all {
+                head.next_id.fetch_max(id.saturating_add(1), Ordering::Relaxed);
+                if head.table.get(id).is_none() {
+                    let series = Series::new(id, partition.number, labels);
+                    series.registered.store(true, Ordering::Relaxed);
+                    head.table.insert(series);
+                    head.series_count.fetch_add(1, Ordering::Relaxed);
+                }
+            }
+        }),
+        record::METADATA => record::metadata(&record.payload).map(|(tenant, all)| {
+            let Ok(partition) = head.partition(&tenant) else { return };
+            let mut table = partition.metadata.lock();
+            for (family, metadata) in all {
+                partition.fresh.lock().metadata.push((family.clone(), metadata.clone()));
+                table.insert(family, metadata);
+            }
+        }),
+        record::STATE => record::take_state(&record.payload).map(|(oldest, next_id)| {
+            head.raise_floor(oldest);
+            head.next_id.fetch_max(next_id, Ordering::Relaxed);
+        }),
+        _ => None,
+    };
+    let (kind, at) = (record.kind, record.position);
+    read.ok_or_else(|| format!("a log record of kind {kind} at {at} cannot be read by this version"))
+}
+
+/// One worker's share: series whose number leaves the rest `number`.
+struct Share<'a> {
+    head: &'a Arc<Head>,
+    number: usize,
+    of: usize,
+    oldest: i64,
+    current: Option<(u32, Option<Arc<Series>>)>,
+    found: Replayed,
+}
+
+impl Share<'_> {
+    fn read(&mut self, disk: &SharedDisk, dir: &Path, from: Position) -> Result<(), Error> {
+        let mut reader = Reader::at(disk.clone(), dir, from);
+        let mut record = Record::default();
+        let mut times = (i64::MAX, i64::MIN);
+        loop {
+            match reader.next(&mut record)? {
+                Next::Record if is_samples(record.kind) => self.apply(&record, &mut times),
+                // The first reading told what is damaged.
+                Next::Record | Next::Damaged(_) => {}
+                Next::End => break,
+            }
+        }
+        if times.0 <= times.1 {
+            self.head.note_times(times.0, times.1);
+        }
+        Ok(())
+    }
+
+    fn is_own(&self, id: u32) -> bool {
+        id as usize % self.of == self.number
+    }
+
+    fn apply(&mut self, record: &Record, times: &mut (i64, i64)) {
+        let mut note = |t: i64| *times = (times.0.min(t), times.1.max(t));
+        let payload = &record.payload;
+        let read = if record.kind == record::SAMPLES {
+            record::samples(payload, |id, t, value| {
+                if self.is_own(id)
+                    && let Some(series) = self.wanted(id, t)
+                {
+                    let inserted = series.state.lock().insert(t, value.to_bits());
+                    self.found.count(inserted);
+                    note(t);
+                }
+            })
+        } else {
+            record::histograms(payload, |id, t, histogram| {
+                if self.is_own(id)
+                    && let Some(series) = self.wanted(id, t)
+                {
+                    let inserted = series.state.lock().insert_histogram(t, &histogram);
+                    self.found.count(inserted);
+                    note(t);
+                }
+            })
+        };
+        if read.is_none() && self.number == 0 {
+            let (kind, at) = (record.kind, record.position);
+            self.found
+                .damages
+                .push(format!("a log record of kind {kind} at {at} cannot be read by this version"));
+        }
+    }
+
+    /// The series of a sample that is kept.
+    fn wanted(&mut self, id: u32, t: i64) -> Option<Arc<Series>> {
+        if t < self.oldest {
+            self.found.skipped += 1;
+            return None;
+        }
+        let series = match &self.current {
+            Some((known, series)) if *known == id => series,
+            _ => &self.current.insert((id, self.head.table.get(id))).1,
+        };
+        if series.is_none() {
+            self.found.lost += 1;
+        }
+        series.clone()
+    }
+}

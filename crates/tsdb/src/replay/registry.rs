@@ -1,0 +1,71 @@
+//! Series, keys and metadata of the registry, put into the tables.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use nave_base::disk::SharedDisk;
+use nave_model::append::Tenant;
+use nave_model::label::Labels;
+
+use crate::catalog::Version;
+use crate::error::Error;
+use crate::head::Head;
+use crate::record;
+use crate::registry::{self, Found, Frames};
+use crate::series::Series;
+
+/// Reads the registry into `head`.
+pub(super) fn load(
+    head: &Arc<Head>,
+    disk: &SharedDisk,
+    dir: &Path,
+    version: &Version,
+    threads: usize,
+) -> Result<Found, Error> {
+    let flushed = u32::try_from(version.next_seq - 1).unwrap_or(u32::MAX);
+    registry::load(disk, dir, version.registry, threads, &Loader { head, flushed })
+}
+
+struct Loader<'a> {
+    head: &'a Arc<Head>,
+    /// The last flush: its part may name any series.
+    flushed: u32,
+}
+
+impl Frames for Loader<'_> {
+    fn expect(&self, series: usize) {
+        self.head.table.reserve(series);
+        self.head.raw.reserve(series);
+    }
+
+    fn series(&self, tenant: &Tenant, id: u32, labels: Labels) {
+        let Ok(partition) = self.head.partition(tenant) else { return };
+        self.head.next_id.fetch_max(id.saturating_add(1), Ordering::Relaxed);
+        let series = Series::new(id, partition.number, labels);
+        series.registered.store(true, Ordering::Relaxed);
+        series.in_registry.store(true, Ordering::Relaxed);
+        series.state.lock().note_written(self.flushed);
+        if self.head.table.insert_new(series) {
+            self.head.series_count.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    fn key(&self, key: u128, id: u32) {
+        if let Some(series) = self.head.table.get(id) {
+            self.head.raw.insert(key, series);
+        }
+    }
+
+    fn metadata(&self, payload: &[u8]) -> bool {
+        let Some((tenant, all)) = record::metadata(payload) else { return false };
+        let Ok(partition) = self.head.partition(&tenant) else { return true };
+        let mut table = partition.metadata.lock();
+        all.into_iter().for_each(|(family, metadata)| table.insert(family, metadata));
+        true
+    }
+
+    fn exemplars(&self, _payload: &[u8]) -> bool {
+        false
+    }
+}
