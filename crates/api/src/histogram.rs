@@ -57,13 +57,11 @@ fn buckets(histogram: &Histogram) -> Vec<Bucket> {
         })
         .collect();
     all.reverse();
-    all.push(Bucket {
-        lower: -zero,
-        upper: zero,
-        lower_inclusive: true,
-        upper_inclusive: true,
-        count: histogram.zero_count,
-    });
+    // A difference of histograms may have less than nothing in it, which upstream does not show.
+    if histogram.zero_count > 0.0 {
+        let (lower, upper, count) = (-zero, zero, histogram.zero_count);
+        all.push(Bucket { lower, upper, lower_inclusive: true, upper_inclusive: true, count });
+    }
     all.extend(indexed(&histogram.positive_spans, &histogram.positive_buckets).map(|(index, count)| {
         let (lower, upper) = (histogram.lower_bound(index), histogram.upper_bound(index));
         let lower = if lower > 0.0 && lower < zero { zero } else { lower };

@@ -4,7 +4,7 @@
 //! queries of the same data. A query on which the two differ is taken apart until no part of it differs any more.
 //!
 //! Answers agree when they have the same series and times and bit-equal values (every NaN is one), or errors of the same
-//! type. Looser is only what [`compare::ulp_max`] lists, with the reason. What Prometheus itself does wrong stands in [`known`].
+//! type. Looser is only what [`compare`] lists, with the reason; what 3.14 does otherwise stands in [`known`].
 
 mod compare;
 mod data;
@@ -53,10 +53,39 @@ async fn difference(servers: [&Server; 2], query: &str, when: When) -> Option<St
     compare::difference(query, &ours, &theirs)
 }
 
-/// What Prometheus 3.5.3 does that later versions do not, or that is plainly wrong there.
-fn known(query: &str) -> Option<&'static str> {
-    let _ = query;
-    None
+/// What is not compared: what 3.14 does otherwise than 3.5.3, the newest that can be installed, and what is left open.
+fn known(query: &str, when: When) -> Option<&'static str> {
+    let has = |words: &[&str]| words.iter().any(|word| query.contains(word));
+    let is_range = matches!(when, When::Range { .. });
+    let native = has(&compare::NATIVE);
+    match () {
+        () if has(&["limitk"]) => Some("which series are first is for the store to say"),
+        () if has(&["topk", "bottomk"])
+            && (is_range || !query.starts_with("topk") && !query.starts_with("bottomk")) =>
+        {
+            Some("operators hand on series in the random order of a Go map, which decides between equals")
+        }
+        () if is_range && has(&["quantile"]) && has(&["scalar("]) => {
+            Some("3.5 goes on with the last parameter where the next is NaN")
+        }
+        () if has(&["mad_over_time("]) => Some("a NaN among the samples makes the result NaN"),
+        () if native && has(&["rate(", "increase("]) => {
+            Some("the extrapolation of native histograms ends at zero, as that of counters")
+        }
+        () if is_range && has(&["__name__=~"]) => {
+            Some("series that follow each other under one label set are one; 3.5 refuses some of them")
+        }
+        () if is_range && has(&["std"]) => Some(
+            "operators hand on series in the random order of a Go map, and variances are not compensated",
+        ),
+        () if has(&["timestamp("]) && has(&["offset -"]) && has(&["@"]) => {
+            Some("3.5 does not read on to where a negative offset from a fixed time leads")
+        }
+        () if has(&["count_values"]) => {
+            Some("the text of a number shows its last bit, and which of two equally near decimals is taken")
+        }
+        () => None,
+    }
 }
 
 /// The smallest part that still differs.
@@ -98,7 +127,7 @@ async fn random_queries_agree_with_a_real_prometheus() {
         .buffer_unordered(AT_ONCE);
     while let Some((found, expr, when)) = answers.next().await {
         if let Some(why) = found
-            && known(&expr.to_string()).is_none()
+            && known(&expr.to_string(), when).is_none()
         {
             differ.push((expr, when, why));
         }

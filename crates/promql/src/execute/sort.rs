@@ -28,7 +28,7 @@ impl By {
     }
 }
 
-/// The operator; in a range query it does nothing but warn.
+/// The operator; in a range query it orders nothing and warns, but what has no order is left out all the same.
 pub(super) fn operator(
     input: BoxOperator,
     by: By,
@@ -39,9 +39,24 @@ pub(super) fn operator(
     if steps.len() > 1 {
         let text = "sort is ineffective for range queries since results are always ordered by labels";
         context.note(|notes| notes.warn(pos, text));
-        return input;
+        return if matches!(by, By::Value { .. }) { Box::new(Floats(input)) } else { input };
     }
     Box::new(Sort { input, by, sorted: Vec::new(), context: context.clone() })
+}
+
+/// The floats of the input: histograms have no order.
+struct Floats(BoxOperator);
+
+impl Operator for Floats {
+    fn series(&mut self) -> Result<Vec<Series>> {
+        self.0.series()
+    }
+
+    fn next(&mut self, column: &mut Column) -> Result<()> {
+        self.0.next(column)?;
+        column.drop_histograms();
+        Ok(())
+    }
 }
 
 struct Sort {

@@ -64,11 +64,11 @@ pub(super) fn negative(histogram: &Histogram) -> impl Iterator<Item = Bucket> + 
     pairs(&histogram.negative_spans, &histogram.negative_buckets).into_iter().map(bucket)
 }
 
-/// All buckets, ascending, with the zero bucket when it is not empty.
+/// All buckets, ascending, with the zero bucket when something is in it.
 pub(super) fn all(histogram: &Histogram) -> Vec<Bucket> {
     let mut buckets: Vec<Bucket> = negative(histogram).collect();
     buckets.reverse();
-    if histogram.zero_count != 0.0 {
+    if histogram.zero_count > 0.0 {
         let threshold = histogram.zero_threshold;
         buckets.push(Bucket { lower: -threshold, upper: threshold, count: histogram.zero_count });
     }

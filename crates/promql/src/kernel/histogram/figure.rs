@@ -169,7 +169,9 @@ pub(crate) fn text(histogram: &Histogram, number: impl Fn(f64) -> String) -> Str
     below.into_iter().for_each(|bucket| put('[', bucket, ')'));
     let threshold = histogram.zero_threshold;
     put('[', Bucket { lower: -threshold, upper: threshold, count: histogram.zero_count }, ']');
-    positive(histogram).for_each(|bucket| put('(', bucket, ']'));
+    // The first custom bucket has no lower end; upstream shows minus infinity as part of it.
+    let open = |bucket: &Bucket| if bucket.lower == f64::NEG_INFINITY { '[' } else { '(' };
+    positive(histogram).for_each(|bucket| put(open(&bucket), bucket, ']'));
     text.push('}');
     text
 }
