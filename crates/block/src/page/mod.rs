@@ -6,6 +6,7 @@
 //!
 //! [`PageWriter`] collects columns and writes a page; [`Page`] reads one, stream by stream as columns are asked for.
 
+mod coding;
 mod directory;
 mod histogram;
 mod read;
@@ -14,6 +15,7 @@ mod scratch;
 mod tests;
 mod write;
 
+pub use coding::Coding;
 pub(crate) use histogram::HISTOGRAM_MAX;
 pub use read::Page;
 pub use scratch::Scratch;

@@ -1,8 +1,12 @@
 //! `nave tsdb`: tools for the folder of a hub that is not running. Each has a file of its own; this one hands over.
 
+mod analyze;
 mod export;
 pub(crate) mod import;
+mod inspect;
 mod openmetrics;
+mod repair;
+mod verify;
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -21,6 +25,14 @@ pub(crate) enum Command {
     Import(import::Import),
     /// Write samples as blocks that Prometheus, Thanos and Mimir read.
     Export(export::Export),
+    /// Show what is in a folder, or in one part or block.
+    Inspect(inspect::Inspect),
+    /// Read everything and name what is damaged; the exit status is 1 when something is.
+    Verify(verify::Verify),
+    /// Keep what is good of a damaged folder, and say what is lost.
+    Repair(repair::Repair),
+    /// Show which metrics and labels have the most series, and which come and go.
+    Analyze(analyze::Analyze),
 }
 
 /// Runs `nave tsdb`.
@@ -28,6 +40,10 @@ pub(crate) async fn run(command: Command) -> Result<ExitCode> {
     match command {
         Command::Import(flags) => import::run(flags).await,
         Command::Export(flags) => export::run(flags).await,
+        Command::Inspect(flags) => inspect::run(&flags),
+        Command::Verify(flags) => verify::run(&flags),
+        Command::Repair(flags) => repair::run(flags).await,
+        Command::Analyze(flags) => analyze::run(flags).await,
     }
 }
 
