@@ -1,6 +1,7 @@
 //! Pages of blocks: bytes behind a checksum that fits are damage or columns of the declared lengths; what is
 //! written comes back bit for bit.
 
+use nave_block::Effort;
 use nave_block::page::{Kind, Origin, Page, PageWriter, SAMPLES_MAX, Scratch};
 
 /// Checks one input: the first byte chooses what is made of the rest.
@@ -42,7 +43,7 @@ fn read(kind: Kind, bytes: Vec<u8>) {
 fn write(input: &[u8]) -> (Vec<Vec<f64>>, Vec<u8>) {
     let values: Vec<f64> = input.as_chunks().0.iter().map(|bytes| f64::from_le_bytes(*bytes)).collect();
     let columns: Vec<Vec<f64>> = values.chunks(16).map(<[f64]>::to_vec).collect();
-    let mut writer = PageWriter::new(Kind::Values).expect("memory for a compressor");
+    let mut writer = PageWriter::new(Kind::Values, Effort::Small).expect("memory for a compressor");
     for (series, column) in (0..).zip(&columns) {
         writer.push_values(Origin { series, ..Origin::default() }, column);
     }

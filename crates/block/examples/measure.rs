@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use nave_base::disk::{Disk, MemoryDisk};
 use nave_block::page::{Kind, Origin, Page, PageWriter, Scratch};
-use nave_block::{Block, BlockId, BlockWriter, LocalFile, NO_ID, Options, PageCache};
+use nave_block::{Block, BlockId, BlockWriter, Effort, LocalFile, NO_ID, Options, PageCache};
 use nave_model::label::Labels;
 use nave_model::select::Columns as Samples;
 use nave_model::time::Timestamp;
@@ -46,7 +46,7 @@ fn read_times(dir: &Path, name: &str) -> Result<Vec<Vec<i64>>, Box<dyn Error>> {
 }
 
 fn write_pages(columns: &[Vec<f64>], page_samples: usize) -> std::io::Result<Vec<Vec<u8>>> {
-    let mut writer = PageWriter::new(Kind::Values)?;
+    let mut writer = PageWriter::new(Kind::Values, Effort::Small)?;
     let mut pages = Vec::new();
     for (series, column) in (0..).zip(columns) {
         if writer.columns() > 0 && writer.samples() + column.len() > page_samples {
@@ -138,7 +138,7 @@ fn measure_times(
     let jitter: Vec<Vec<i64>> =
         times.iter().map(|column| column.iter().map(|t| t + noise()).collect()).collect();
     for (what, columns) in [("times", times), ("times, jitter", &jitter)] {
-        let mut writer = PageWriter::new(Kind::Times)?;
+        let mut writer = PageWriter::new(Kind::Times, Effort::Small)?;
         columns.iter().for_each(|column| writer.push_numbers(column));
         let mut page = Vec::new();
         writer.finish(&mut page)?;

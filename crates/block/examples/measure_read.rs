@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use nave_base::budget::Budget;
 use nave_base::disk::{Disk, MemoryDisk};
-use nave_block::{Block, BlockId, BlockWriter, FileKind, LocalFile, Options, PageCache, ReadRange, Scratch};
+use nave_block::{Block, BlockId, BlockWriter, LocalFile, Options, PageCache, ReadRange, Scratch};
 use nave_model::label::Labels;
 use nave_model::select::Columns;
 use nave_model::time::{TimeRange, Timestamp};
@@ -116,7 +116,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         measure("block", 100, 480, Options { page_samples, ..Options::default() }, &mut out)?;
     }
     for page_samples in [4 << 10, 8 << 10, 32 << 10] {
-        let options = Options { page_samples, kind: FileKind::Part, ..Options::default() };
+        let options = Options { page_samples, ..Options::part() };
         measure("part", 500, 20, options, &mut out)?;
     }
     Ok(())

@@ -11,7 +11,10 @@
 //! Bit for bit: the encoder runs the decoder's arithmetic (one correctly rounded division) and takes an exponent
 //! only when the bits agree.
 
-use crate::column::Fitter;
+use std::ops::Range;
+
+use crate::column::{Fitter, width};
+use crate::stream::Effort;
 
 /// No exponent is greater; `10^15` and every integer it is divided into are exact doubles.
 pub(crate) const EXPONENT_MAX: u8 = 15;
@@ -25,8 +28,9 @@ const NEAREST: [u8; 5] = [0, 3, 6, 9, 12];
 /// Below this exponent an exact decimal is taken without asking whether the nearest one is cheaper.
 const EXACT_ENOUGH: u8 = 6;
 
-/// So many values in the middle of a column decide between transforms.
+/// So many values in the middle of a column decide between transforms; with little effort so many.
 const COMPARED: usize = 128;
+const COMPARED_FAST: usize = 16;
 
 /// How a column of doubles became integers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -135,15 +139,24 @@ pub(crate) struct Splitter {
     pub(crate) exceptions: Vec<(u32, u64)>,
     fitter: Fitter,
     scratch: Vec<i64>,
+    effort: Effort,
 }
 
 impl Splitter {
+    pub(crate) fn new(effort: Effort) -> Self {
+        Self { effort, ..Self::default() }
+    }
+
     /// Splits `values` into [`Splitter::main`] and its companions.
     pub(crate) fn split(&mut self, values: &[f64]) -> Transform {
         self.set_exceptions_aside(values);
         self.distance.clear();
+        let whole = 0..self.plain.len();
+        if self.take_exact(0, whole.clone()) {
+            return Transform::Decimal(0);
+        }
         match self.smallest_exponent() {
-            Some(e) if self.take_exact(e) => {
+            Some(e) if self.take_exact(e, whole) => {
                 if e < EXACT_ENOUGH {
                     Transform::Decimal(e)
                 } else {
@@ -184,9 +197,9 @@ impl Splitter {
         Some(e)
     }
 
-    fn take_exact(&mut self, e: u8) -> bool {
+    fn take_exact(&mut self, e: u8, part: Range<usize>) -> bool {
         self.main.clear();
-        for value in &self.plain {
+        for value in &self.plain[part] {
             match exact(*value, e) {
                 Some(m) => self.main.push(m),
                 None => return false,
@@ -195,11 +208,10 @@ impl Splitter {
         true
     }
 
-    fn take_nearest(&mut self, e: u8) -> bool {
+    fn take_nearest(&mut self, e: u8, part: Range<usize>) -> bool {
         self.main.clear();
-        self.distance.clear();
         let power = POWERS[usize::from(e)];
-        for value in &self.plain {
+        for value in &self.plain[part] {
             let Some(m) = nearest(*value, power) else { return false };
             self.main.push(m);
             self.distance.push(image(*value).wrapping_sub(image(m as f64 / power)));
@@ -207,54 +219,65 @@ impl Splitter {
         true
     }
 
-    fn take_bits(&mut self) {
-        self.main.clear();
-        self.distance.clear();
-        self.main.extend(self.plain.iter().map(|value| image(*value)));
-    }
-
-    fn take(&mut self, transform: Transform) -> bool {
+    /// Takes a part of the column; false when the transform does not fit it.
+    fn take(&mut self, transform: Transform, part: Range<usize>) -> bool {
         self.distance.clear();
         match transform {
-            Transform::Decimal(e) => self.take_exact(e),
-            Transform::Nearest(e) => self.take_nearest(e),
+            Transform::Decimal(e) => self.take_exact(e, part),
+            Transform::Nearest(e) => self.take_nearest(e, part),
             Transform::Integer | Transform::Bits => {
-                self.take_bits();
+                self.main.clear();
+                self.main.extend(self.plain[part].iter().map(|value| image(*value)));
                 true
             }
         }
     }
 
-    /// Tries everything that is possible and takes what needs the fewest bits.
+    /// Tries everything that is possible on a part and takes what needs the fewest bits.
     fn cheapest(&mut self, exact: Option<u8>) -> Transform {
-        let mut best = (Transform::Bits, u64::MAX);
         let nearest = NEAREST.into_iter().filter(|e| exact.is_none_or(|exact| *e < exact));
         let candidates = exact.map(Transform::Decimal).into_iter().chain(nearest.map(Transform::Nearest));
+        let (part, whole) = (self.compared(), 0..self.plain.len());
+        let mut costs: Vec<(u64, Transform)> = Vec::with_capacity(NEAREST.len() + 2);
         for transform in candidates.chain([Transform::Bits]) {
-            if self.take(transform) {
-                let bits = self.bits();
-                if bits < best.1 {
-                    best = (transform, bits);
-                }
+            if self.take(transform, part.clone()) {
+                costs.push((self.bits(), transform));
             }
         }
-        self.take(best.0);
-        best.0
+        // What fits the part need not fit the whole; bits always do.
+        costs.sort_by_key(|(bits, _)| *bits);
+        let fits = costs.into_iter().find(|(_, transform)| self.take(*transform, whole.clone()));
+        fits.map_or(Transform::Bits, |(_, transform)| transform)
+    }
+
+    /// The part of a column by which transforms are compared.
+    fn compared(&self) -> Range<usize> {
+        let compared = if self.effort == Effort::Fast { COMPARED_FAST } else { COMPARED };
+        let start = self.plain.len().saturating_sub(compared) / 2;
+        start..self.plain.len().min(start + compared)
     }
 
     fn bits(&mut self) -> u64 {
-        let main = self.fitter.fit(sample(&self.main), &mut self.scratch).1;
-        if self.distance.is_empty() {
-            return main;
-        }
-        main + self.fitter.fit(sample(&self.distance), &mut self.scratch).1
+        let Self { main, distance, fitter, scratch, effort, .. } = self;
+        let mut bits = |column: &[i64]| match effort {
+            Effort::Fast => estimate(column),
+            Effort::Small => fitter.fit(column, scratch).1,
+        };
+        bits(main) + if distance.is_empty() { 0 } else { bits(distance) }
     }
 }
 
-/// The part of a column by which transforms are compared.
-fn sample(x: &[i64]) -> &[i64] {
-    let start = x.len().saturating_sub(COMPARED) / 2;
-    &x[start..x.len().min(start + COMPARED)]
+/// About the bits of a column's differences, or of the differences of these.
+fn estimate(column: &[i64]) -> u64 {
+    let (mut before, mut slope) = (column[0], 0i64);
+    let (mut slopes, mut bends) = (0, 0);
+    for value in &column[1..] {
+        let next = value.wrapping_sub(before);
+        slopes += u64::from(width(next));
+        bends += u64::from(width(next.wrapping_sub(slope)));
+        (before, slope) = (*value, next);
+    }
+    slopes.min(bends)
 }
 
 #[cfg(test)]
@@ -263,6 +286,13 @@ mod tests {
     use proptest::prelude::*;
 
     fn check(values: &[f64]) -> Transform {
+        let mut splitter = Splitter::new(Effort::Fast);
+        let transform = splitter.split(values);
+        let mut fast = Vec::new();
+        transform.join(&splitter.main, &splitter.distance, &mut fast);
+        for (at, bits) in &splitter.exceptions {
+            fast[*at as usize] = f64::from_bits(*bits);
+        }
         let mut splitter = Splitter::default();
         let transform = splitter.split(values);
         let mut out = Vec::new();
@@ -272,6 +302,7 @@ mod tests {
         }
         let bits = |values: &[f64]| values.iter().map(|value| value.to_bits()).collect::<Vec<_>>();
         assert_eq!(bits(&out), bits(values), "{transform:?}");
+        assert_eq!(bits(&fast), bits(values), "with little effort");
         assert_eq!(Transform::from_code(transform.code()), Some(transform));
         transform
     }

@@ -28,3 +28,4 @@ pub use error::Error;
 pub use index::{Index, Postings, RowCache};
 pub use page::Scratch;
 pub use select::select;
+pub use stream::Effort;

@@ -9,6 +9,8 @@ mod cache;
 mod cache_tests;
 mod cursor;
 #[cfg(test)]
+mod damage_tests;
+#[cfg(test)]
 mod histogram_tests;
 mod layout;
 mod meta;

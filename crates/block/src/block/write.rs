@@ -18,6 +18,7 @@ use super::{BlockId, FileKind, Meta, SeqRange, series_order};
 use crate::error::Error;
 use crate::index::{IndexError, IndexWriter, Parts};
 use crate::page::{HISTOGRAM_MAX, Kind, Origin, PageWriter, SAMPLES_MAX};
+use crate::stream::Effort;
 
 /// Columns of times that are remembered to be shared; when there are more, they are forgotten.
 const SHARED_MAX: usize = 1 << 18;
@@ -33,8 +34,16 @@ pub struct Options {
     pub tenant: String,
     /// Which flushes it holds.
     pub seq: SeqRange,
-    /// With or without a label index.
+    /// With or without a label index. A part is encoded with less effort, because it is merged within hours.
     pub kind: FileKind,
+}
+
+impl Options {
+    /// Of a part, whose series are short, so that its pages have many.
+    #[must_use]
+    pub fn part() -> Self {
+        Self { page_samples: 8 << 10, kind: FileKind::Part, ..Self::default() }
+    }
 }
 
 impl Default for Options {
@@ -101,8 +110,8 @@ fn ends(times: &[Timestamp]) -> TimeRange {
 }
 
 impl Open {
-    fn new(kind: Kind) -> Result<Self, Error> {
-        let writer = PageWriter::new(kind).map_err(Error::io("cannot begin a page"))?;
+    fn new(kind: Kind, effort: Effort) -> Result<Self, Error> {
+        let writer = PageWriter::new(kind, effort).map_err(Error::io("cannot begin a page"))?;
         Ok(Self { kind, writer, columns: 0, first: 0, last: 0, range: NOTHING })
     }
 
@@ -139,6 +148,7 @@ impl BlockWriter {
         let file = disk.append(&fresh).map_err(Error::io("cannot make the file"))?;
         let random = RandomState::new();
         let Options { page_samples, tenant, seq, kind } = options;
+        let effort = if kind == FileKind::Part { Effort::Fast } else { Effort::Small };
         let meta = Meta { id, tenant, range: NOTHING, series: 0, samples: 0, histograms: 0, seq, kind };
         let mut writer = Self {
             disk,
@@ -147,9 +157,9 @@ impl BlockWriter {
             file,
             offset: 0,
             page_samples: page_samples.clamp(1, SAMPLES_MAX),
-            values: Open::new(Kind::Values)?,
-            times: Open::new(Kind::Times)?,
-            histograms: Open::new(Kind::Histograms)?,
+            values: Open::new(Kind::Values, effort)?,
+            times: Open::new(Kind::Times, effort)?,
+            histograms: Open::new(Kind::Histograms, effort)?,
             ids: Vec::new(),
             shared: HashMap::new(),
             keys: (random.hash_one(0), random.hash_one(1)),
@@ -315,7 +325,8 @@ impl BlockWriter {
 
     /// Writes the ids up to that of series `last`.
     fn flush_ids(&mut self, last: u32) -> Result<(), Error> {
-        let mut writer = PageWriter::new(Kind::Ids).map_err(Error::io("cannot begin a page"))?;
+        let mut writer =
+            PageWriter::new(Kind::Ids, Effort::Fast).map_err(Error::io("cannot begin a page"))?;
         writer.push_numbers(&self.ids);
         writer.finish(&mut self.buffer).map_err(Error::io("cannot compress a page"))?;
         let (samples, len) = (self.ids.len(), self.buffer.len());

@@ -11,7 +11,7 @@ use nave_model::label::Labels;
 use super::{LABELS_MAX, Parts, ROWS, SEPARATOR, SKIP, dictionary, postings};
 use crate::column::{unzigzag, zigzag};
 use crate::damage::{put_sized, seal};
-use crate::stream::Encoder;
+use crate::stream::{Effort, Encoder};
 
 /// Series numbers that are sorted by symbol at a time, 4 bytes each.
 const SORTED_MAX: usize = 16 << 20;
@@ -159,7 +159,7 @@ impl IndexWriter {
     /// Of the compressor, which has no reason to fail.
     pub fn finish(mut self) -> Result<Parts, IndexError> {
         self.symbols.numbers = HashTable::new();
-        let mut encoder = Encoder::new()?;
+        let mut encoder = Encoder::new(Effort::Small)?;
         let mut sorted: Vec<u32> = (0..self.symbols.ends.len() as u32).collect();
         sorted.sort_unstable_by_key(|symbol| self.symbols.text(*symbol));
         let dictionary =

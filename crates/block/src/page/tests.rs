@@ -3,13 +3,14 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::Effort;
 
 fn origin(i: usize) -> Origin {
     Origin { series: 100 + i as u32 / 2, times: 7 * (i as u32 % 3), ..Origin::default() }
 }
 
 fn write_values(columns: &[Vec<f64>]) -> Vec<u8> {
-    let mut writer = PageWriter::new(Kind::Values).unwrap();
+    let mut writer = PageWriter::new(Kind::Values, Effort::Small).unwrap();
     columns.iter().enumerate().for_each(|(i, column)| writer.push_values(origin(i), column));
     let mut bytes = Vec::new();
     writer.finish(&mut bytes).unwrap();
@@ -65,7 +66,7 @@ fn pages_come_back() {
 
 #[test]
 fn a_writer_can_be_used_again() {
-    let mut writer = PageWriter::new(Kind::Values).unwrap();
+    let mut writer = PageWriter::new(Kind::Values, Effort::Small).unwrap();
     let mut bytes = Vec::new();
     for _ in 0..2 {
         bytes.clear();
@@ -102,7 +103,7 @@ fn times_come_back() {
     let grid: Vec<i64> = (0..500).map(|i| 1_700_000_000_000 + i * 15_000).collect();
     let jitter: Vec<i64> = grid.iter().enumerate().map(|(i, t)| t + (i as i64 * 7919) % 5).collect();
     let columns = [grid, jitter, vec![i64::MIN, 0, i64::MAX]];
-    let mut writer = PageWriter::new(Kind::Times).unwrap();
+    let mut writer = PageWriter::new(Kind::Times, Effort::Small).unwrap();
     columns.iter().for_each(|column| writer.push_numbers(column));
     let mut bytes = Vec::new();
     writer.finish(&mut bytes).unwrap();

@@ -15,7 +15,7 @@ use super::{
 use crate::column::{Fitter, Order, Shape, width};
 use crate::damage::{put_sized, seal};
 use crate::decimal::{Splitter, Transform};
-use crate::stream::{Encoder, Trial};
+use crate::stream::{Effort, Encoder, Trial};
 
 /// Mean widths at which the next group of streams begins, in eighths of a bit.
 const GROUPS: [u64; 15] = [8, 14, 22, 30, 38, 46, 54, 62, 70, 80, 94, 112, 140, 200, 320];
@@ -54,7 +54,7 @@ impl PageWriter {
     ///
     /// # Errors
     /// When there is no memory for the compressor.
-    pub fn new(kind: Kind) -> io::Result<Self> {
+    pub fn new(kind: Kind, effort: Effort) -> io::Result<Self> {
         Ok(Self {
             kind,
             columns: 0,
@@ -66,9 +66,9 @@ impl PageWriter {
             last: Origin::default(),
             known: HashMap::new(),
             fitter: if kind == Kind::Times { Fitter::for_times() } else { Fitter::default() },
-            splitter: Splitter::default(),
+            splitter: Splitter::new(effort),
             residuals: Vec::new(),
-            encoder: Encoder::new()?,
+            encoder: Encoder::new(effort)?,
         })
     }
 
