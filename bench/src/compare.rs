@@ -92,6 +92,8 @@ async fn one(
     );
     r.add("RSS after settling", "MiB", settled.rss_mib);
     r.add("RSS after settling, anonymous", "MiB", settled.rss_anon_mib);
+    let per_series = settled.rss_mib * 1_048_576.0 / facts.active_series as f64;
+    r.add("RSS after settling, per active series", "bytes", per_series);
     r.add("written to storage", "MiB", settled.write_mib - before.write_mib);
     r.disk = server::disk_usage(&def.data());
     let disk = r.disk.iter().map(|d| d.1).sum::<u64>() as f64;

@@ -3,7 +3,7 @@
 //!
 //! A recording NAME is `NAME.series.txt` (a series per line, text format), `NAME.values.f64le.xz` (doubles,
 //! series after series) and `NAME.timestamps.i64le` (three columns of milliseconds: nodes, Prometheus,
-//! VictoriaMetrics), as in the corpus `samples`. Times are moved so that a recording ends now.
+//! VictoriaMetrics), as in the corpus `samples`. Times are moved into the last day.
 
 use crate::report::Round;
 use crate::server::{self, Def, Server};
@@ -15,6 +15,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
+/// Recordings begin at a multiple of this, milliseconds.
+const ALIGN_MS: i64 = 8 * 3_600_000;
 /// Step of the grid, milliseconds.
 const GRID_MS: i64 = 15_000;
 
@@ -89,11 +91,13 @@ impl Recording {
         Ok(Recording { series, columns, times, values })
     }
 
-    /// Moves all times by whole minutes so that the last is in the minute before `now_ms`.
-    pub fn end_at(&mut self, now_ms: i64) {
+    /// Moves all times so that the first is at 00:00, 08:00 or 16:00 UTC, the latest that leaves the last before
+    /// `now_ms`: the same recording is cut into the same blocks of hours and days whenever it is measured.
+    pub fn place_before(&mut self, now_ms: i64) {
+        let first = self.times.iter().flatten().copied().min().unwrap_or(0);
         let last = self.times.iter().flatten().copied().max().unwrap_or(0);
-        let shift = (now_ms - last).div_euclid(60_000) * 60_000;
-        self.times.iter_mut().flatten().for_each(|t| *t += shift);
+        let begin = (now_ms - (last - first)).div_euclid(ALIGN_MS) * ALIGN_MS;
+        self.times.iter_mut().flatten().for_each(|t| *t += begin - first);
     }
 
     /// Requests with the samples in order of their scrapes.
@@ -193,7 +197,7 @@ pub async fn run(place: Place, o: Options) -> Result<()> {
             for name in &o.names {
                 eprintln!("{} round {round}: {name}", def.name);
                 let mut recording = Recording::load(&folder, name)?;
-                recording.end_at(SystemTime::now().duration_since(UNIX_EPOCH)?.as_millis() as i64);
+                recording.place_before(SystemTime::now().duration_since(UNIX_EPOCH)?.as_millis() as i64);
                 if let Err(e) = one(def, &recording, name, &mut r).await {
                     eprintln!("{}: {e:#}", def.name);
                     r.remarks.push(format!("{name}: ended early: {e:#}"));
@@ -270,7 +274,7 @@ mod tests {
         assert_eq!(recording.differing(&answer, "a"), 1);
         let sent: u32 = recording.encode(3).iter().map(|p| p.samples).sum();
         assert_eq!(sent, 4);
-        recording.end_at(600_000);
-        assert_eq!(recording.times[2], [540_002, 540_012]);
+        recording.place_before(30_000_000);
+        assert_eq!(recording.times[2], [28_800_002, 28_800_012]);
     }
 }
