@@ -11,8 +11,9 @@ use nave_model::matcher::Matcher;
 use nave_model::select::Columns;
 use nave_model::time::{TimeRange, Timestamp};
 
+use super::layout::{FOOTER_LEN, Footer};
 use super::*;
-use crate::page::Scratch;
+use crate::page::{Kind, Scratch};
 use crate::{Error, RowCache, select};
 
 /// Two targets with times of their own: doubles, sums, constants, a stale marker, histograms and start timestamps.
@@ -137,7 +138,7 @@ fn damage_costs_its_page() {
     let mut bytes = written(FileKind::Part, &series);
     let offset = {
         let block = Block::open(bytes.clone(), PageCache::none()).unwrap();
-        block.pages(crate::page::Kind::Values)[0].offset as usize
+        block.pages(Kind::Values)[0].offset as usize
     };
     bytes[offset + 9] ^= 4;
     let block = Block::open(bytes, PageCache::none()).unwrap();
@@ -150,4 +151,52 @@ fn damage_costs_its_page() {
     }
     assert!(whole >= 3 && whole + damages.len() == series.len(), "{whole} whole, {damages:?}");
     assert!(damages[0].to_string().contains("page of values at offset"), "{}", damages[0]);
+}
+
+/// The ranges of a file that begin with their checksum.
+fn sealed(bytes: &[u8]) -> Vec<std::ops::Range<usize>> {
+    let block = Block::open(bytes.to_vec(), PageCache::none()).unwrap();
+    let footer = Footer::take(&bytes[bytes.len() - FOOTER_LEN..], bytes.len() as u64).unwrap();
+    let mut ranges = Vec::new();
+    for kind in [Kind::Values, Kind::Times, Kind::Histograms, Kind::Ids] {
+        ranges.extend(
+            block.pages(kind).iter().map(|page| page.offset as usize..page.offset as usize + page.len),
+        );
+    }
+    let sections = [footer.dictionary, footer.postings, footer.directory, footer.meta].into_iter();
+    let ranges_of = sections.map(|section| section.offset as usize..(section.offset + section.len) as usize);
+    ranges.extend(ranges_of.filter(|range| !range.is_empty()));
+    ranges
+}
+
+/// What is behind checksums that were made to fit is damage or columns that fit each other, never a panic.
+#[test]
+fn forged_files_do_not_panic() {
+    let series = fleet();
+    let (mut scratch, mut out, mut damages) = (Scratch::new().unwrap(), Columns::default(), Vec::new());
+    for kind in [FileKind::Block, FileKind::Part] {
+        let bytes = written(kind, &series);
+        for range in sealed(&bytes) {
+            for (at, flip) in (range.start + 4..range.end).flat_map(|at| [(at, 0x01), (at, 0xc0)]) {
+                let mut forged = bytes.clone();
+                forged[at] ^= flip;
+                crate::damage::seal(&mut forged[range.clone()], 0);
+                let Ok(block) = Block::open(forged, PageCache::none()) else { continue };
+                _ = block.verify(&mut scratch);
+                let mut cursor = block.cursor();
+                for _ in 0..series.len() {
+                    if !matches!(cursor.next(&mut scratch, &mut out, &mut damages), Ok(Some(_))) {
+                        break;
+                    }
+                    let count = out.len();
+                    assert!(
+                        out.values.len() == count && out.timestamps.is_sorted_by(|a, b| a < b),
+                        "byte {at}"
+                    );
+                    assert!([0, count].contains(&out.start_timestamps.len()), "byte {at}");
+                    assert!(out.histograms.iter().all(|(i, _)| (*i as usize) < count), "byte {at}");
+                }
+            }
+        }
+    }
 }

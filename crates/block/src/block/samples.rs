@@ -62,6 +62,7 @@ pub(super) fn append_series<R: ReadRange>(
     out: &mut Columns,
     damages: &mut Vec<Error>,
 ) -> Result<(), Error> {
+    let before = out.timestamps.len();
     for entry in block.value_pages_of(ordinal).iter().filter(|entry| entry.range.overlaps(&range)) {
         let Some(page) = whole(pages.page(block, entry, scratch), damages)? else { continue };
         let page = page.as_page();
@@ -69,7 +70,12 @@ pub(super) fn append_series<R: ReadRange>(
             let mut run = std::mem::take(&mut scratch.run);
             let read = read_run(block, entry, page, i, range, pages, scratch, &mut run);
             if whole(read, damages)?.is_some() {
-                run.append(range, out);
+                if run.follows(&out.timestamps[before..]) {
+                    run.append(range, out);
+                } else {
+                    let damage = Damage::new("page", 0, format!("times of series {ordinal} do not ascend"));
+                    damages.push(Error::damaged(entry.kind.part(), entry.offset)(damage));
+                }
             }
             scratch.run = run;
         }
@@ -160,6 +166,15 @@ impl Run {
         self.values.clear();
         self.starts.clear();
         self.histograms.clear();
+    }
+
+    /// Whether its times ascend, behind those that the series has already.
+    fn follows(&self, earlier: &[Timestamp]) -> bool {
+        let behind = match (earlier.last(), self.times.first()) {
+            (Some(last), Some(first)) => last.0 < *first,
+            _ => true,
+        };
+        behind && self.times.is_sorted_by(|a, b| a < b)
     }
 
     /// Appends what is in `range`.
