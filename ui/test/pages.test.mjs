@@ -13,7 +13,7 @@ const HUB_PAGES = {
   alerts: { path: '/alerts', shows: 'text=There are no alerting rules' },
   rules: { path: '/rules', shows: 'text=There are no rules' },
   targets: { path: '/targets', shows: 'button:text("127.0.0.1:1")' },
-  discovery: { path: '/service-discovery', shows: 'td:text("picked")' },
+  discovery: { path: '/service-discovery', shows: 'td:has-text("picked")' },
   storage: { path: '/tsdb-status', shows: '[aria-label="series by Metric"]' },
   config: { path: '/config', shows: 'text=job_name' },
   flags: { path: '/flags', shows: 'text=--clusters.file' },
@@ -22,8 +22,8 @@ const HUB_PAGES = {
 };
 const AGENT_PAGES = {
   agent: { path: '/agent', shows: 'text=Pending samples' },
-  'agent-targets': { path: '/targets', shows: 'td:text("nave-agent")' },
-  'agent-discovery': { path: '/service-discovery', shows: 'td:text("nave-agent")' },
+  'agent-targets': { path: '/targets', shows: 'td:has-text("nave-agent")' },
+  'agent-discovery': { path: '/service-discovery', shows: 'td:has-text("nave-agent")' },
   'agent-config': { path: '/config', shows: 'text=job_name' },
   'agent-flags': { path: '/flags', shows: 'text=--hub.url' },
   'agent-runtime': { path: '/status', shows: 'text=Worker threads' },
@@ -83,7 +83,7 @@ describe('pages and what they do', () => {
     await page.getByRole('link', { name: 'spoke2' }).click();
     await page.getByRole('heading', { name: 'spoke2', level: 1 }).waitFor();
     assert.equal(new URL(page.url()).pathname, '/clusters/spoke2');
-    await page.locator('.chart-line').first().waitFor();
+    await page.locator('.chart-line').first().waitFor({ state: 'attached' });
     await page.goBack();
     await page.getByRole('heading', { name: 'Clusters', level: 1 }).waitFor();
     await page.getByRole('link', { name: 'spoke1' }).click();
@@ -182,7 +182,7 @@ describe('pages and what they do', () => {
     assert.notEqual(await ground(), light);
     await page.getByRole('button', { name: 'UTC+01:00' }).click();
     await page.reload();
-    await page.getByRole('button', { name: /^UTC:/ }).waitFor();
+    await page.getByRole('button', { name: /show local times/ }).waitFor();
     assert.notEqual(await ground(), light);
     await page.checkClean();
   });

@@ -2,6 +2,7 @@
 
 import { type JSX, Match, Show, Switch } from 'solid-js';
 import { describe } from '../api/client';
+import { connection } from '../api/connection';
 import type { Polled } from '../api/polled';
 import { Icon, type IconName } from './icon';
 
@@ -80,7 +81,8 @@ export function Loaded<T>(props: {
   return (
     <Switch fallback={<Loading {...(props.lines === undefined ? {} : { lines: props.lines })} />}>
       <Match when={value() !== undefined}>
-        <Show when={props.of.error()}>
+        {/* Where nothing answers, the banner says so. */}
+        <Show when={connection() !== 'gone' && props.of.error()}>
           {(error) => (
             <Notice tone="warn">This is not up to date, the last request failed: {describe(error())}</Notice>
           )}

@@ -16,7 +16,7 @@ function isTyping(event: KeyboardEvent): boolean {
 
 /** Listens until the owner goes. */
 export function listenToKeys(help: () => void): void {
-  let chord = 0;
+  let chord = Number.NEGATIVE_INFINITY;
   const onKey = (event: KeyboardEvent) => {
     if (event.ctrlKey || event.metaKey || event.altKey || event.isComposing || isTyping(event)) return;
     if (document.querySelector('dialog[open]')) return;
@@ -25,7 +25,7 @@ export function listenToKeys(help: () => void): void {
       return;
     }
     if (event.timeStamp - chord < CHORD_MS) {
-      chord = 0;
+      chord = Number.NEGATIVE_INFINITY;
       const entry = entries.find((one) => one.key === event.key);
       if (entry) go(entry.path);
       return;

@@ -27,7 +27,8 @@ export function Shell(props: { children: JSX.Element }) {
       </button>
       <Banner />
       <Navigation onHelp={() => setHelp(true)} />
-      <main class="main" id="main" tabIndex={-1} ref={setMain}>
+      {/* biome-ignore lint/a11y/noNoninteractiveTabindex: what scrolls must be reached by the keyboard */}
+      <main class="main" id="main" tabIndex={0} ref={setMain}>
         <ScrollContext.Provider value={main}>
           <ErrorBoundary fallback={(error, reset) => <Broken error={error} reset={reset} />}>
             <Suspense

@@ -179,7 +179,7 @@ function One(props: { name: string; now: Known; history: readonly Known[] }) {
           )}
         </Show>
         <dl class="figures">
-          <Figure name="Behind" note="newest sample that was not sent yet">
+          <Figure name="Behind" note="newest sent to newest collected">
             <Show when={behind() !== undefined} fallback={<Unknown why="Nothing was sent yet" />}>
               {duration((behind() ?? 0) * 1000)}
             </Show>
@@ -200,7 +200,7 @@ function One(props: { name: string; now: Known; history: readonly Known[] }) {
           </Figure>
           <Figure
             name="Shards"
-            note={`${whole(get('shards_min') ?? 0)} to ${whole(get('shards_max') ?? 0)}, wanted ${Number((get('shards_desired') ?? 0).toPrecision(2))}`}
+            note={`${whole(get('shards_min') ?? 0)} to ${whole(get('shards_max') ?? 0)}, wanted ${whole(Math.ceil(get('shards_desired') ?? 0))}`}
           >
             {whole(get('shards') ?? 0)}
           </Figure>

@@ -223,7 +223,7 @@ const COLUMNS: readonly Column<Row>[] = [
     width: '130px',
     hide: 'medium',
     cell: (row) => (
-      <Show when={row().rates} fallback={<Unknown why="The hub has no history of it yet" />}>
+      <Show when={drawable(row().rates)} fallback={<Unknown why="The hub has no history of it yet" />}>
         {(values) => <Sparkline values={values()} label="Samples per second in the last 30 minutes" />}
       </Show>
     ),
@@ -276,6 +276,11 @@ const COLUMNS: readonly Column<Row>[] = [
     cell: (row) => <Rejected row={row()} />,
   },
 ];
+
+/** A line needs two points. */
+function drawable(values: readonly number[] | undefined): readonly number[] | undefined {
+  return values && values.filter(Number.isFinite).length > 1 ? values : undefined;
+}
 
 function Series(props: { row: Row }) {
   const max = () => props.row.seriesMax;
