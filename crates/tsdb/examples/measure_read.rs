@@ -1,7 +1,8 @@
-//! What selections cost: `cargo run --release -p nave-tsdb --example measure_read [series] [samples]`.
+//! What selections cost: `cargo run --release -p nave-tsdb --example measure_read [series] [samples] [parts]`.
 //!
 //! Fills a store in memory with series like those of a fleet, then opens, fetches and decodes selections of one, of some and of
-//! all series, cold and warm.
+//! all series, cold and warm; with `parts`
+//! after everything was flushed into so many of them and memory was emptied.
 
 #![allow(clippy::print_stdout)]
 
@@ -55,11 +56,17 @@ async fn measure() {
     let clock = SystemClock::shared();
     let now = clock.now_ms();
     let disk: SharedDisk = Arc::new(MemoryDisk::default());
-    let tsdb = Tsdb::open(Options::new("/data"), disk, clock, &Registry::default()).expect("store");
+    // What is flushed is read from files at once.
+    let options = Options { hot_ms: 0, ..Options::new("/data") };
+    let tsdb = Tsdb::open(options, disk, clock, &Registry::default()).expect("store");
     let start = Instant::now();
     let principal = Arc::new(Principal::anonymous("measure"));
     let all: Vec<Labels> = (0..count).map(series).collect();
+    let parts = argument(3, 0);
     for step in 0..samples as i64 {
+        if parts > 0 && step > 0 && (step as usize).is_multiple_of((samples / parts).max(1)) {
+            tsdb.flush().await.expect("flush");
+        }
         for part in all.chunks(PER_BATCH) {
             let mut batch = BatchBuilder::new(principal.clone());
             for labels in part {
@@ -68,6 +75,11 @@ async fn measure() {
             }
             tsdb.append(batch.build()).await.expect("append");
         }
+    }
+    if parts > 0 {
+        let start = Instant::now();
+        let done = tsdb.flush().await.expect("flush");
+        println!("{done:?} in {:.1?}", start.elapsed());
     }
     println!("{count} series x {samples} samples appended in {:.1?}", start.elapsed());
     let range = TimeRange { min: Timestamp(now - 300_000), max: Timestamp(now) };

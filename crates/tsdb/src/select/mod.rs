@@ -53,11 +53,18 @@ struct Session {
 }
 
 impl Reader {
-    fn session(&self, selection: Selection) -> Session {
+    /// Waits for the label index, which is built behind the start.
+    async fn session(&self, selection: Selection) -> Result<Session, SelectError> {
+        if !self.head.is_ready() {
+            tokio::select! {
+                () = self.head.ready() => {}
+                () = selection.cancel.cancelled() => return Err(SelectError::Cancelled),
+            }
+        }
         // The pin first: what memory drops after it, the pinned files still have.
         let pin = self.catalog.pin();
         let partition = self.head.find_partition(&selection.scope.tenant);
-        Session { reader: self.clone(), partition, pin, selection }
+        Ok(Session { reader: self.clone(), partition, pin, selection })
     }
 }
 
@@ -130,8 +137,8 @@ fn matchers(selection: &Selection) -> Vec<&Matcher> {
 
 impl Select for Tsdb {
     fn open(&self, selection: Selection) -> BoxFuture<'_, Result<Box<dyn Selected>, SelectError>> {
-        let session = self.reader().session(selection);
         Box::pin(async move {
+            let session = self.reader().session(selection).await?;
             let opened: Box<dyn Selected> = Box::new(run(session, Session::open).await?);
             Ok(opened)
         })
@@ -145,8 +152,10 @@ impl Select for Tsdb {
 
 impl LabelIndex for Tsdb {
     fn label_names(&self, selection: Selection) -> BoxFuture<'_, Result<Listing, SelectError>> {
-        let session = self.reader().session(selection);
-        Box::pin(run(session, |session| session.list(None)))
+        Box::pin(async move {
+            let session = self.reader().session(selection).await?;
+            run(session, |session| session.list(None)).await
+        })
     }
 
     fn label_values(
@@ -154,8 +163,10 @@ impl LabelIndex for Tsdb {
         name: String,
         selection: Selection,
     ) -> BoxFuture<'_, Result<Listing, SelectError>> {
-        let session = self.reader().session(selection);
-        Box::pin(run(session, move |session| session.list(Some(&name))))
+        Box::pin(async move {
+            let session = self.reader().session(selection).await?;
+            run(session, move |session| session.list(Some(&name))).await
+        })
     }
 }
 
