@@ -14,6 +14,8 @@
 //! Line     residual[i] = y[i] - i * base - second    i = 1 ..
 //! ```
 
+use crate::stream::Effort;
+
 /// Values that stand for all when a median is taken.
 const SAMPLED: usize = 128;
 
@@ -68,6 +70,7 @@ pub(crate) struct Fitter {
     sorted: Vec<i64>,
     /// Whether [`Order::Line`] is tried. Values seldom lie on one, and trying costs time.
     lines: bool,
+    effort: Effort,
 }
 
 /// Bits of `value` without its leading zeros, in zigzag form.
@@ -100,7 +103,7 @@ fn gcd(mut a: u64, mut b: u64) -> u64 {
 /// The greatest common divisor of all, 1 where there is none that fits.
 fn common_divisor(slopes: &[i64]) -> u64 {
     let mut divisor = 0;
-    for slope in slopes {
+    for slope in slopes.iter().filter(|slope| **slope != 0) {
         divisor = gcd(slope.unsigned_abs(), divisor);
         if divisor == 1 {
             break;
@@ -110,6 +113,10 @@ fn common_divisor(slopes: &[i64]) -> u64 {
 }
 
 impl Fitter {
+    pub(crate) fn new(effort: Effort) -> Self {
+        Self { effort, ..Self::default() }
+    }
+
     /// One for timestamps, which lie on a grid.
     pub(crate) fn for_times() -> Self {
         Self { lines: true, ..Self::default() }
@@ -124,7 +131,8 @@ impl Fitter {
             return (shape, 0);
         }
         self.prepare(x, &mut shape);
-        let (order, base, bits) = self.cheapest();
+        let cheap = self.effort == Effort::Fast && !self.lines;
+        let (order, base, bits) = if cheap { self.cheapest_by_means() } else { self.cheapest() };
         (shape.order, shape.base) = (order, base);
         match order {
             Order::Level => residuals.extend(self.levels.iter().map(|y| y.wrapping_sub(base))),
@@ -158,6 +166,23 @@ impl Fitter {
         }));
         self.bends.clear();
         self.bends.extend(self.slopes.windows(2).map(|pair| pair[1].wrapping_sub(pair[0])));
+    }
+
+    /// As [`Fitter::cheapest`], but means decide, and only the chosen order's median is looked for.
+    fn cheapest_by_means(&mut self) -> (Order, i64, u64) {
+        let Self { levels, slopes, bends, sorted, .. } = self;
+        let count = levels.len() as i64;
+        let (slope, sum) =
+            (levels[levels.len() - 1] / count, levels.iter().fold(0i64, |sum, y| sum.saturating_add(*y)));
+        let off = |values: &[i64], base: i64| cost(values.iter().map(|y| y.wrapping_sub(base)));
+        let candidates = [
+            (Order::Slope, off(slopes, slope), &*slopes),
+            (Order::Level, off(levels, sum / count), &*levels),
+            (Order::Bend, off(bends, 0) + 8, &*bends),
+        ];
+        let best = candidates.iter().min_by_key(|candidate| candidate.1).unwrap_or(&candidates[0]);
+        let base = if best.2.is_empty() { 0 } else { median(best.2, sorted) };
+        (best.0, base, best.1)
     }
 
     fn cheapest(&mut self) -> (Order, i64, u64) {
@@ -295,6 +320,10 @@ mod tests {
             shape.restore::<i64>(&[], &mut out);
             assert_eq!(out, x, "without residuals");
         }
+        let (fast, _) = Fitter::new(Effort::Fast).fit(x, &mut residuals);
+        out.fill(0);
+        fast.restore(&residuals, &mut out);
+        assert_eq!(out, x, "with little effort");
         shape
     }
 

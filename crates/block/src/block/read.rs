@@ -92,6 +92,28 @@ impl<R: ReadRange> Block<R> {
     /// # Errors
     /// When the source fails, one of them is damaged, or the format is of a later version.
     pub fn open(source: R, cache: PageCache) -> Result<Self, Error> {
+        let (mut block, footer) = Self::open_file(source, cache)?;
+        if block.meta.kind == FileKind::Block {
+            let index = open_index(&block.source, &footer)?;
+            if index.series() != block.meta.series {
+                let what = format!("expected {} series, came {}", block.meta.series, index.series());
+                return Err(Error::damaged("index", block.index_offset)(Damage::new("index", 0, what)));
+            }
+            block.index = Some(index);
+        }
+        Ok(block)
+    }
+
+    /// As [`Block::open`], but the label index is left alone: for merging by ids, and for what is left of a block whose
+    /// index is damaged.
+    ///
+    /// # Errors
+    /// As [`Block::open`].
+    pub fn open_pages(source: R, cache: PageCache) -> Result<Self, Error> {
+        Self::open_file(source, cache).map(|(block, _)| block)
+    }
+
+    fn open_file(source: R, cache: PageCache) -> Result<(Self, Footer), Error> {
         let len = source.len().map_err(Error::io("cannot tell the length"))?;
         if len < (HEADER_LEN + FOOTER_LEN) as u64 {
             let what = format!("expected at least {} bytes, the file has {len}", HEADER_LEN + FOOTER_LEN);
@@ -107,26 +129,22 @@ impl<R: ReadRange> Block<R> {
         let end = footer.dictionary.offset;
         let pages = take_directory(&read_section(&source, footer.directory)?, end);
         let pages = pages.map_err(Error::damaged("directory", footer.directory.offset))?;
-        let index = match meta.kind {
-            FileKind::Part => None,
-            FileKind::Block => Some(open_index(&source, &footer)?),
-        };
-        if index.as_ref().is_some_and(|index| index.series() != meta.series) || meta.id != id {
-            let what = "expected the name of the header and the series of the index";
+        if meta.id != id {
+            let what = format!("expected the name of the header, {id}, came {}", meta.id);
             return Err(Error::damaged("meta", footer.meta.offset)(Damage::new("meta", 0, what)));
         }
-        let (index_bytes, directory) = (footer.directory.offset - end, Directory::new(pages));
-        Ok(Self {
+        let block = Self {
             source,
             cache,
             meta,
-            index,
+            index: None,
             index_offset: end,
-            index_bytes,
+            index_bytes: footer.directory.offset - end,
             file_len: len,
-            directory,
+            directory: Directory::new(pages),
             ids: OnceLock::new(),
-        })
+        };
+        Ok((block, footer))
     }
 
     /// What the block says about itself.

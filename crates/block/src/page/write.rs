@@ -65,7 +65,7 @@ impl PageWriter {
             integers: 0,
             last: Origin::default(),
             known: HashMap::new(),
-            fitter: if kind == Kind::Times { Fitter::for_times() } else { Fitter::default() },
+            fitter: if kind == Kind::Times { Fitter::for_times() } else { Fitter::new(effort) },
             splitter: Splitter::new(effort),
             residuals: Vec::new(),
             encoder: Encoder::new(effort)?,
