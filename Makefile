@@ -22,7 +22,7 @@ BENCH_KINDS ?=
 # Time for each fuzz target.
 FUZZ_SECONDS ?= 60
 
-.PHONY: help demo test build ui ui-if-node check bench fuzz peers format setup clean
+.PHONY: help demo test test-ui build ui ui-if-node check bench fuzz peers format setup clean
 .PHONY: check-format check-lint check-doc check-deny check-edges check-shell check-index check-bench check-ui
 
 help: ## List the targets.
@@ -57,8 +57,16 @@ ui-if-node:
 	  if [ $$status != 3 ] || [ -n "$${CI:-}" ]; then exit $$status; fi; \
 	  echo "make: THE BINARY WILL HAVE NO WEB UI, for want of Node" >&2; }
 
-test: setup ## Run all tests, end to end with the real peers included.
+test: setup ui-if-node ## Run all tests, end to end with the real peers and in a real browser included.
 	@CARGO="$(CARGO)" scripts/test $(ARGS)
+ifeq ($(strip $(ARGS)),)
+	@$(MAKE) --no-print-directory test-ui
+endif
+
+test-ui: setup ## Run the tests of the web UI in a real browser.
+	@CARGO="$(CARGO)" scripts/ui test || { status=$$?; \
+	  if [ $$status != 3 ] || [ -n "$${CI:-}" ]; then exit $$status; fi; \
+	  echo "SKIPPED: the web UI is not tested, for want of Node" >&2; }
 
 check: check-shell check-index check-format check-edges check-lint check-doc check-deny check-bench check-ui ## Everything that is checked without running Nave.
 	@echo "check: all passed"
