@@ -53,6 +53,16 @@ impl Error {
         move |source| Self::Io { what, source }
     }
 
+    /// Whether both are damage of the same part at the same place.
+    pub(crate) fn is_of_same_page(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Damaged { part, offset, .. }, Self::Damaged { part: other, offset: at, .. }) => {
+                offset == at && part == other
+            }
+            _ => false,
+        }
+    }
+
     pub(crate) fn damaged(part: impl Into<String>, offset: u64) -> impl FnOnce(Damage) -> Self {
         let part = part.into();
         move |damage| Self::Damaged { part, offset, damage }

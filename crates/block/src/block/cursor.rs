@@ -8,11 +8,14 @@ use nave_model::time::TimeRange;
 use super::layout::PageEntry;
 use super::samples::{Pages, append_series};
 use super::{Block, NO_ID, ReadRange};
+use crate::damage::Damage;
 use crate::error::Error;
 use crate::page::{Kind, Page, Scratch};
 
 /// Pages of times that are kept: series of many targets stand side by side.
 const TIMES_KEPT: usize = 16;
+/// Damaged pages that are remembered.
+const BROKEN_KEPT: usize = 64;
 
 /// A series that a [`Cursor`] has come to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,6 +42,8 @@ struct Near {
     values: Option<(u64, Arc<Page>)>,
     histograms: Option<(u64, Arc<Page>)>,
     times: Vec<(u64, Arc<Page>)>,
+    /// Pages that were damaged, so that they are not read again for each of their series.
+    broken: Vec<(u64, Damage)>,
 }
 
 impl<'a, R: ReadRange> Cursor<'a, R> {
@@ -93,14 +98,39 @@ impl<R: ReadRange> Pages<R> for Near {
         {
             return Ok(Arc::clone(page));
         }
+        // Before the next one is decoded.
         *slot = None;
-        let page = Arc::new(block.load(entry, scratch)?);
-        *slot = Some((entry.offset, Arc::clone(&page)));
+        let page = Arc::new(self.load(block, entry, scratch)?);
+        let kept = Some((entry.offset, Arc::clone(&page)));
+        match entry.kind {
+            Kind::Histograms => self.histograms = kept,
+            _ => self.values = kept,
+        }
         Ok(page)
     }
 }
 
 impl Near {
+    fn load<R: ReadRange>(
+        &mut self,
+        block: &Block<R>,
+        entry: &PageEntry,
+        scratch: &mut Scratch,
+    ) -> Result<Page, Error> {
+        let part = entry.kind.part();
+        if let Some((offset, damage)) = self.broken.iter().find(|(offset, _)| *offset == entry.offset) {
+            return Err(Error::damaged(part, *offset)(damage.clone()));
+        }
+        let loaded = block.load(entry, scratch);
+        if let Err(Error::Damaged { damage, .. }) = &loaded {
+            if self.broken.len() >= BROKEN_KEPT {
+                self.broken.remove(0);
+            }
+            self.broken.push((entry.offset, damage.clone()));
+        }
+        loaded
+    }
+
     fn times_page<R: ReadRange>(
         &mut self,
         block: &Block<R>,
@@ -113,7 +143,7 @@ impl Near {
         if self.times.len() >= TIMES_KEPT {
             self.times.remove(0);
         }
-        let page = Arc::new(block.load(entry, scratch)?);
+        let page = Arc::new(self.load(block, entry, scratch)?);
         self.times.push((entry.offset, Arc::clone(&page)));
         Ok(page)
     }

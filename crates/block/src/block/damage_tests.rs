@@ -154,7 +154,7 @@ fn damage_costs_its_page() {
         cursor.next(&mut scratch, &mut out, &mut damages).unwrap().unwrap();
         whole += usize::from(samples(&out) == samples(expected));
     }
-    assert!(whole >= 3 && whole + damages.len() == series.len(), "{whole} whole, {damages:?}");
+    assert!(whole >= 3 && whole < series.len() && damages.len() == 1, "{whole} whole, {damages:?}");
     assert!(damages[0].to_string().contains("page of values at offset"), "{}", damages[0]);
 }
 

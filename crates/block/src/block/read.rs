@@ -247,8 +247,8 @@ impl<R: ReadRange> Block<R> {
         open_page(entry, bytes, scratch).map_err(Error::damaged(entry.kind.part(), entry.offset))
     }
 
-    /// Appends the samples of a series in `range` to `out`. What is damaged is left out and named in `damages`; a
-    /// series that does not exist has no samples.
+    /// Appends the samples of a series in `range` to `out`. What is damaged is left out and named in `damages`, each page
+    /// once; a series that does not exist has no samples.
     ///
     /// # Errors
     /// When the source fails.

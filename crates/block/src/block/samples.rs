@@ -74,7 +74,7 @@ pub(super) fn append_series<R: ReadRange>(
                     run.append(range, out);
                 } else {
                     let damage = Damage::new("page", 0, format!("times of series {ordinal} do not ascend"));
-                    damages.push(Error::damaged(entry.kind.part(), entry.offset)(damage));
+                    _ = whole::<()>(Err(Error::damaged(entry.kind.part(), entry.offset)(damage)), damages);
                 }
             }
             scratch.run = run;
@@ -83,12 +83,14 @@ pub(super) fn append_series<R: ReadRange>(
     Ok(())
 }
 
-/// Damage goes to `damages`, other errors to the caller.
+/// Damage goes to `damages`, where each page stands once; other errors go to the caller.
 fn whole<T>(result: Result<T, Error>, damages: &mut Vec<Error>) -> Result<Option<T>, Error> {
     match result {
         Ok(value) => Ok(Some(value)),
         Err(damage @ Error::Damaged { .. }) => {
-            damages.push(damage);
+            if !damages.iter().any(|known| known.is_of_same_page(&damage)) {
+                damages.push(damage);
+            }
             Ok(None)
         }
         Err(error) => Err(error),
