@@ -8,7 +8,7 @@
 use crate::query::{self, Client, Query};
 use crate::report::{Round, quantile};
 use crate::server::{self, Def, Server};
-use crate::stream::{self, Plan, Progress, Slowest};
+use crate::stream::{self, Plan, Progress};
 use crate::timetable::Table;
 use crate::{Load, layout, results};
 use anyhow::Result;
@@ -143,17 +143,20 @@ async fn ask(
     Ok(())
 }
 
-/// Reads the memory often enough to see its peaks; takes the largest seen since the last call.
+/// Reads the memory often enough to see its peaks; ends the run when the process has ended.
 struct Peak {
     pid: String,
     largest: Mutex<f64>,
 }
 
 impl Peak {
-    async fn watch(&self, done: &Slowest, rounds: u32) {
+    async fn watch(&self, progress: &Progress, rounds: u32) {
         let every = Duration::from_millis(250);
-        while tokio::time::timeout(every, done.reach(rounds)).await.is_err() {
+        while tokio::time::timeout(every, progress.done.reach(rounds)).await.is_err() {
             let rss = server::rss_mib(&self.pid);
+            if rss == 0.0 {
+                progress.abort.store(true, Relaxed);
+            }
             let mut largest = self.largest.lock().expect("lock");
             *largest = largest.max(rss);
         }
@@ -200,8 +203,9 @@ async fn one(
     };
     let sampling = sample(def, &server, &plan, o, &progress, &asked, &peak, &mut table, csv);
     let (ended, answered, sampled, ()) =
-        tokio::join!(stream.finish(), asking, sampling, peak.watch(&progress.done, rounds));
+        tokio::join!(stream.finish(), asking, sampling, peak.watch(&progress, rounds));
     let (ended, ()) = (ended?, answered.and(sampled)?);
+    anyhow::ensure!(server::rss_mib(&server.pid) > 0.0, "the server ended; see {}/log", def.dir().display());
     let after = server.usage()?;
     let millions = progress.taken() as f64 / 1e6;
     r.add("wall", "s", ended.wall_seconds);
