@@ -113,7 +113,7 @@ function List(props: { rows: readonly Row[] }) {
     {
       id: 'state',
       title: 'State',
-      width: '108px',
+      width: '122px',
       cell: (row) => <State tone={TONES[row().state]}>{row().state}</State>,
     },
     {

@@ -189,7 +189,7 @@ const COLUMNS: readonly Column<Row>[] = [
   {
     id: 'state',
     title: 'State',
-    width: '124px',
+    width: '130px',
     sort: (row) => RANKS[row.fare],
     cell: (row) => <State tone={TONES[row().fare]}>{row().fare}</State>,
   },
@@ -245,7 +245,13 @@ const COLUMNS: readonly Column<Row>[] = [
     sort: (row) => (row.targets ?? 0) - (row.up ?? 0),
     cell: (row) => (
       <Show when={row().targets !== undefined} fallback={<Unknown />}>
-        <span classList={{ bad: row().up !== row().targets, strong: row().up !== row().targets }}>
+        <span
+          classList={{
+            bad: row().up !== row().targets,
+            strong: row().up !== row().targets,
+            soft: row().targets === 0,
+          }}
+        >
           {whole(row().up ?? 0)}/{whole(row().targets ?? 0)}
         </span>
       </Show>

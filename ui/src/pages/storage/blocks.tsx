@@ -144,7 +144,7 @@ function columns(open: (block: BlockRow) => void): readonly Column<BlockRow>[] {
       id: 'density',
       title: 'Bytes/sample',
       number: true,
-      width: '112px',
+      width: '128px',
       hide: 'medium',
       sort: (row) => row.stats.numBytes / row.stats.numSamples,
       cell: (row) => short(row().stats.numBytes / row().stats.numSamples),

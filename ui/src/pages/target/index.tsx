@@ -207,7 +207,7 @@ function List(props: { found: Found }) {
       id: 'last',
       title: 'Last scrape',
       number: true,
-      width: '104px',
+      width: '118px',
       hide: 'narrow',
       sort: (row) => parseTime(row.lastScrape) ?? 0,
       cell: (row) => (
