@@ -165,6 +165,17 @@ pub struct TsdbStatus {
     pub series_count_by_job: Vec<Count>,
     /// Series per cluster.
     pub series_count_by_cluster: Vec<Count>,
+    /// New series per minute over the last hours, oldest first. Minutes without any are left out.
+    pub new_series_by_minute: Vec<NewSeries>,
+}
+
+/// New series of one minute.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct NewSeries {
+    /// When the minute began, in ms.
+    pub time: i64,
+    /// How many.
+    pub value: u64,
 }
 
 /// `status/walreplay`: segments.

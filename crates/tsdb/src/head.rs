@@ -18,6 +18,7 @@ use crate::metric::Counters;
 use crate::options::Options;
 use crate::record::Family;
 use crate::series::Series;
+use crate::statistics::Growth;
 use crate::ticket::Tickets;
 
 /// Raw-byte keys per series that are remembered: a few senders of one series are ordinary.
@@ -58,6 +59,7 @@ pub(crate) struct Head {
     pub(crate) chunk_count: AtomicI64,
     pub(crate) tickets: Tickets,
     pub(crate) counters: Counters,
+    pub(crate) growth: Growth,
     /// Milliseconds and bytes that are kept; the settings may change while it runs.
     pub(crate) retention: RwLock<(Option<i64>, Option<u64>)>,
     /// Oldest time kept, as far as it was ever enforced.
@@ -98,6 +100,7 @@ impl Head {
             chunk_count: AtomicI64::new(0),
             tickets: Tickets::default(),
             counters: Counters::default(),
+            growth: Growth::default(),
             floor: AtomicI64::new(i64::MIN),
             min_time: AtomicI64::new(i64::MAX),
             max_time: AtomicI64::new(i64::MIN),
@@ -172,6 +175,7 @@ impl Head {
         let series = Series::new(id, partition.number, labels);
         self.add(partition, &mut index, series.clone());
         self.counters.series_created.inc();
+        self.growth.note(self.clock.now_ms());
         Ok(series)
     }
 

@@ -1,12 +1,17 @@
 //! What `/api/v1/status/tsdb` shows.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::Ordering;
 
 use nave_model::append::{CLUSTER, Tenant};
 use nave_model::label::METRIC_NAME;
+use parking_lot::Mutex;
 
 use crate::head::Head;
+
+const MINUTE_MS: i64 = 60_000;
+/// Minutes of which new series are remembered.
+const GROWTH_MINUTES: i64 = 6 * 60;
 
 /// A name and how many, or how much, of it.
 pub type Ranked = (String, u64);
@@ -43,6 +48,32 @@ pub struct Statistics {
     pub series_by_job: Vec<Ranked>,
     /// Series per value of the label `cluster`.
     pub series_by_cluster: Vec<Ranked>,
+    /// New series of all tenants by minute: its start in ms and how many. Minutes without any are left out.
+    pub new_series: Vec<(i64, u64)>,
+}
+
+/// How many series were made in each of the last minutes.
+#[derive(Debug, Default)]
+pub(crate) struct Growth(Mutex<VecDeque<(i64, u64)>>);
+
+impl Growth {
+    /// A series was made.
+    pub(crate) fn note(&self, now_ms: i64) {
+        let minute = now_ms.div_euclid(MINUTE_MS) * MINUTE_MS;
+        let mut minutes = self.0.lock();
+        match minutes.back_mut() {
+            // A clock that was set back counts for the newest minute.
+            Some((last, count)) if *last >= minute => *count += 1,
+            _ => minutes.push_back((minute, 1)),
+        }
+        while minutes.front().is_some_and(|(first, _)| *first <= minute - GROWTH_MINUTES * MINUTE_MS) {
+            minutes.pop_front();
+        }
+    }
+
+    fn list(&self) -> Vec<(i64, u64)> {
+        self.0.lock().iter().copied().collect()
+    }
 }
 
 /// Series in memory whose `cluster` label is `cluster`.
@@ -52,7 +83,8 @@ pub(crate) fn series_of_cluster(head: &Head, tenant: &Tenant, cluster: &str) -> 
 
 /// Statistics of `tenant`, at most `limit` entries per list.
 pub(crate) fn statistics(head: &Head, tenant: &Tenant, limit: usize) -> Statistics {
-    let mut all = Statistics { head: head_statistics(head), ..Statistics::default() };
+    let mut all =
+        Statistics { head: head_statistics(head), new_series: head.growth.list(), ..Statistics::default() };
     let Some(partition) = head.find_partition(tenant) else { return all };
     let index = partition.index.read();
     let count = |len: usize| len as u64;
@@ -119,4 +151,20 @@ pub(crate) fn sample_bytes(head: &Head) -> usize {
     let mut bytes = 0;
     head.table.for_each(|series| bytes += series.state.lock().heap_bytes());
     bytes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn growth_is_counted_by_minute_and_bounded() {
+        let growth = Growth::default();
+        let check = |expect: &[(i64, u64)]| assert_eq!(growth.list(), expect);
+        check(&[]);
+        [60_000, 119_999, 120_000, 60_001, 300_000].iter().for_each(|now| growth.note(*now));
+        check(&[(60_000, 2), (120_000, 2), (300_000, 1)]);
+        growth.note(GROWTH_MINUTES * MINUTE_MS + 120_000);
+        check(&[(300_000, 1), (GROWTH_MINUTES * MINUTE_MS + 120_000, 1)]);
+    }
 }

@@ -5,7 +5,9 @@ use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use arc_swap::ArcSwap;
-use nave_api::view::{BuildInfo, Count, HeadStats, RuntimeInfo, StatusView, TsdbStatus, WalReplay};
+use nave_api::view::{
+    BuildInfo, Count, HeadStats, NewSeries, RuntimeInfo, StatusView, TsdbStatus, WalReplay,
+};
 use nave_base::clock::SharedClock;
 use nave_base::metric::{Gauge, Registry};
 use nave_model::append::Tenant;
@@ -160,6 +162,7 @@ impl StatusView for Status {
     fn tsdb(&self, limit: usize) -> Option<TsdbStatus> {
         let statistics = self.store.get()?.statistics(&Tenant::default(), limit);
         let head = statistics.head;
+        let new_series = statistics.new_series.into_iter();
         Some(TsdbStatus {
             head_stats: HeadStats {
                 num_series: head.series as u64,
@@ -174,6 +177,7 @@ impl StatusView for Status {
             series_count_by_label_value_pair: counts(statistics.series_by_pair),
             series_count_by_job: counts(statistics.series_by_job),
             series_count_by_cluster: counts(statistics.series_by_cluster),
+            new_series_by_minute: new_series.map(|(time, value)| NewSeries { time, value }).collect(),
         })
     }
 
