@@ -22,7 +22,7 @@ const HOUSE: &[(&str, &[&str])] = &[
     ("nave-exporter", &["nave-base", "nave-model", "nave-wire"]),
     ("nave-scrape", &["nave-base", "nave-model", "nave-http", "nave-wire", "nave-discovery"]),
     ("nave-remote", &["nave-base", "nave-model", "nave-http", "nave-wire", "nave-wal"]),
-    ("nave-tsdb", &["nave-base", "nave-model", "nave-wal"]),
+    ("nave-tsdb", &["nave-base", "nave-model", "nave-wal", "nave-block"]),
     ("nave-api", &["nave-base", "nave-model", "nave-http", "nave-wire", "nave-promql"]),
     (
         "nave",

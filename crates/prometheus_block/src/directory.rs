@@ -13,7 +13,7 @@
 //! are left out. Where the same time has several values, the one that comes first counts. Out-of-order samples come twice
 //! where Prometheus has them twice: in a block, and in a chunk of the head that was not removed yet.
 //!
-//! Memory: the symbols of the largest group of blocks and the samples of one series in it; labels and 32 bytes per
+//! Memory: the symbols of the largest group of blocks and the samples of one series in it; labels and about 80 bytes per
 //! series of the head; [`SAMPLES_HELD_MAX`] samples of the log.
 
 mod blocks;

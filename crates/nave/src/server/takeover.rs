@@ -20,6 +20,7 @@ use crate::tsdb::import::{Imported, Source, import};
 
 /// Says what was imported, in the store's folder.
 const MARK: &str = "prometheus-imported.json";
+const RUNNING: &str = "nave_prometheus_import_running";
 
 /// What becomes of Prometheus' samples in the store's folder.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -77,10 +78,17 @@ pub(super) async fn start(process: &Process, store: &Arc<Tsdb>, retention_ms: Op
 }
 
 async fn run(process: Process, store: Arc<Tsdb>, dir: PathBuf, range: TimeRange, found: Mark) -> Result<()> {
+    let running = process.registry.gauge(RUNNING, "Whether samples of Prometheus are being imported.");
+    running.set(1.0);
     let source = Source::Directory(dir.clone());
     let principal = Principal::anonymous("import");
-    let imported = import(store, process.clock.clone(), source, range, principal).await?;
+    let imported = import(store, process.clock.clone(), source, range, principal).await;
+    running.set(0.0);
+    let imported = imported?;
     say(&imported);
+    if imported.is_worth_repeating() {
+        return Ok(());
+    }
     // Damaged parts are as damaged the next time: reading all again would bring nothing.
     let text = serde_json::to_vec_pretty(&found).context("cannot write what was imported")?;
     write_atomically(&LocalDisk, &dir.join(MARK), &text)

@@ -1,7 +1,8 @@
 //! `nave tsdb import`, and what the hub does when it starts on a data directory of Prometheus.
 //!
-//! The source is read, never written. Samples go into the store like any others: what is there already, bit for bit,
-//! is a no-op, so that an import that was interrupted is simply run again.
+//! The source is read, never written. Samples go into the store like any others, so that an import that was interrupted
+//! is simply run again: what is there already is a duplicate, found at once or when files are merged, and never
+//! shown twice.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -14,7 +15,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use clap::Args;
 use nave_base::clock::{SharedClock, SystemClock};
-use nave_base::disk::LocalDisk;
+use nave_base::disk::{Disk, LocalDisk, Lock};
 use nave_model::append::{
     Append, AppendError, BatchBuilder, HistogramSample, Outcome, Principal, Reason, SeriesRef,
 };
@@ -24,6 +25,7 @@ use nave_model::sample::Exemplar;
 use nave_model::select::Columns;
 use nave_model::time::{TimeRange, Timestamp};
 use nave_prometheus_block::directory::{Directory, Item, Report};
+use nave_tsdb::Tsdb;
 use tokio::runtime::Handle;
 
 use super::{open_store, openmetrics};
@@ -31,6 +33,8 @@ use crate::explain::time;
 
 /// Samples of one batch.
 const BATCH_SAMPLES: usize = 100_000;
+/// So many samples go to memory and log before they are flushed to files, which bounds both.
+const FLUSH_SAMPLES: usize = 5_000_000;
 const PROGRESS_EVERY: Duration = Duration::from_secs(10);
 
 /// Flags of `nave tsdb import`.
@@ -68,6 +72,7 @@ pub(crate) async fn run(flags: Import) -> Result<ExitCode> {
     };
     let source = Source::of(&flags.source)?;
     let store = open_store(&flags.tsdb_path, clock.clone()).await?;
+    let _lock = source.lock(&flags.tsdb_path)?;
     let principal = Principal { stamp: flags.labels, ..Principal::anonymous("import") };
     let imported = import(store.clone(), clock, source, range, principal).await;
     store.close().await;
@@ -98,6 +103,30 @@ impl Source {
     }
 }
 
+impl Source {
+    /// Keeps Prometheus from starting on the source meanwhile; where it holds its lock already, that is an error. The
+    /// store's own folder is locked by the store.
+    fn lock(&self, store: &Path) -> Result<Option<Lock>> {
+        let Self::Directory(dir) = self else { return Ok(None) };
+        let path = dir.join("lock");
+        if !path.exists() || same_file(dir, store) {
+            return Ok(None);
+        }
+        match LocalDisk.lock(&path) {
+            Ok(lock) => Ok(Some(lock)),
+            Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {
+                bail!("a Prometheus is running on {}: stop it, or import a snapshot of it", dir.display())
+            }
+            // A folder that cannot be written is a copy.
+            Err(_) => Ok(None),
+        }
+    }
+}
+
+fn same_file(a: &Path, b: &Path) -> bool {
+    matches!((a.canonicalize(), b.canonicalize()), (Ok(a), Ok(b)) if a == b)
+}
+
 /// What an import did.
 #[derive(Debug, Default)]
 pub(crate) struct Imported {
@@ -117,6 +146,11 @@ impl Imported {
         self.report.damage_count == 0 && self.refused.keys().all(|kind| *kind == EXEMPLARS)
     }
 
+    /// Whether another import could store more: a limit may be raised, and the future comes.
+    pub(crate) fn is_worth_repeating(&self) -> bool {
+        self.refused.keys().any(|kind| [ABOVE_LIMIT, TOO_NEW].contains(kind))
+    }
+
     /// What was refused and what could not be read, line by line.
     pub(crate) fn problems(&self) -> impl Iterator<Item = String> {
         let refused = self.refused.iter().map(|(kind, (count, first))| format!("{count} {kind}, as {first}"));
@@ -127,19 +161,24 @@ impl Imported {
 impl fmt::Display for Imported {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { stored, duplicate, report, .. } = self;
-        write!(f, "{stored} samples stored, {duplicate} were there already")?;
+        write!(f, "{stored} samples stored, {duplicate} known already")?;
         if report.blocks > 0 || report.head_series > 0 {
             write!(f, "; read {} blocks and a log of {} series", report.blocks, report.head_series)?;
+        }
+        if report.without_series > 0 {
+            write!(f, "; {} items of the log belong to no series that it names", report.without_series)?;
         }
         self.problems().try_for_each(|line| write!(f, "\n{line}"))
     }
 }
 
 const EXEMPLARS: &str = "exemplars were not taken";
+const ABOVE_LIMIT: &str = "series or samples are above a limit";
+const TOO_NEW: &str = "samples are too far in the future";
 
 /// Brings everything of `source` in `range` into `store`, in the name of `principal`.
 pub(crate) async fn import(
-    store: Arc<dyn Append>,
+    store: Arc<Tsdb>,
     clock: SharedClock,
     source: Source,
     range: TimeRange,
@@ -147,7 +186,8 @@ pub(crate) async fn import(
 ) -> Result<Imported> {
     let handle = Handle::current();
     let work = move || {
-        let mut writer = Writer::new(store, clock, handle, principal);
+        let mut writer = Writer::new(store.clone(), clock, handle.clone(), principal);
+        writer.flushed = Some(store.clone());
         let report = match &source {
             Source::Directory(dir) => directory(dir, range, &mut writer)?,
             Source::File(file) => {
@@ -156,6 +196,7 @@ pub(crate) async fn import(
             }
         };
         writer.flush()?;
+        handle.block_on(store.flush()).context("the store cannot write what was imported to files")?;
         Ok(Imported { report, ..writer.imported })
     };
     tokio::task::spawn_blocking(work).await?
@@ -180,14 +221,23 @@ pub(super) struct Writer {
     waiting: usize,
     imported: Imported,
     said: Duration,
+    /// Asked to flush now and then.
+    flushed: Option<Arc<Tsdb>>,
+    unflushed: usize,
 }
 
 impl Writer {
-    fn new(store: Arc<dyn Append>, clock: SharedClock, handle: Handle, principal: Principal) -> Self {
+    pub(super) fn new(
+        store: Arc<dyn Append>,
+        clock: SharedClock,
+        handle: Handle,
+        principal: Principal,
+    ) -> Self {
         let principal = Arc::new(principal);
         let (batch, said) = (BatchBuilder::new(principal.clone()), clock.monotonic());
         let imported = Imported::default();
-        Self { store, clock, handle, principal, batch, waiting: 0, imported, said }
+        let (flushed, unflushed) = (None, 0);
+        Self { store, clock, handle, principal, batch, waiting: 0, imported, said, flushed, unflushed }
     }
 
     pub(super) fn samples(&mut self, labels: &Labels, columns: &Columns) -> Result<()> {
@@ -229,11 +279,11 @@ impl Writer {
     }
 
     /// Appends what waits; waits itself while the store has too much to do.
-    fn flush(&mut self) -> Result<()> {
+    pub(super) fn flush(&mut self) -> Result<()> {
         if self.waiting == 0 {
             return Ok(());
         }
-        self.waiting = 0;
+        self.unflushed += std::mem::take(&mut self.waiting);
         let batch = std::mem::replace(&mut self.batch, BatchBuilder::new(self.principal.clone())).build();
         let outcome = loop {
             match self.handle.block_on(self.store.append(batch.clone())) {
@@ -247,6 +297,11 @@ impl Writer {
             let series = batch.series.get(series as usize).map(|series| batch.label_bytes(series));
             series.and_then(|bytes| Labels::from_bytes(bytes).ok()).unwrap_or_default()
         });
+        if let Some(store) = self.flushed.as_ref().filter(|_| self.unflushed >= FLUSH_SAMPLES) {
+            self.unflushed = 0;
+            let flushed = self.handle.block_on(store.flush());
+            flushed.context("the store cannot write what was imported to files")?;
+        }
         let now = self.clock.monotonic();
         if now.saturating_sub(self.said) >= PROGRESS_EVERY {
             self.said = now;
@@ -275,8 +330,8 @@ fn kind(reason: &Reason) -> &'static str {
             "samples have another value in the store"
         }
         Reason::TooOld { .. } => "samples are older than retention",
-        Reason::TooNew { .. } => "samples are too far in the future",
-        Reason::Limit { .. } => "series or samples are above a limit",
+        Reason::TooNew { .. } => TOO_NEW,
+        Reason::Limit { .. } => ABOVE_LIMIT,
         _ => "series or samples are not valid",
     }
 }

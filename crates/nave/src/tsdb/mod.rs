@@ -53,6 +53,8 @@ async fn open_store(dir: &Path, clock: SharedClock) -> Result<Arc<Tsdb>> {
     (options.retention_ms, options.retention_bytes) = (None, None);
     // Half, so that adding the time of today does not overflow.
     options.future_max_ms = i64::MAX / 2;
+    // Nobody asks for the newest samples: memory gives them up once they are in files.
+    options.hot_ms = 0;
     let open = move || Tsdb::open(options, LocalDisk::shared(), clock, &Registry::default());
     let store = tokio::task::spawn_blocking(open).await?;
     let wrong = || format!("cannot open the store in {}; is a hub running on it?", dir.display());
