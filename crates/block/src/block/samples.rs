@@ -1,5 +1,6 @@
 //! The samples of one series out of its pages.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use nave_model::histogram::Histogram;
@@ -68,7 +69,7 @@ pub(super) fn append_series<R: ReadRange>(
         let page = page.as_page();
         for i in page.columns_of(ordinal) {
             let mut run = std::mem::take(&mut scratch.run);
-            let read = read_run(block, entry, page, i, range, pages, scratch, &mut run);
+            let read = Reader { block, pages, scratch }.run(entry, page, i, range, &mut run);
             if whole(read, damages)?.is_some() {
                 if run.follows(&out.timestamps[before..]) {
                     run.append(range, out);
@@ -97,69 +98,70 @@ fn whole<T>(result: Result<T, Error>, damages: &mut Vec<Error>) -> Result<Option
     }
 }
 
-#[expect(clippy::too_many_arguments, reason = "everything is a buffer or a place")]
-fn read_run<R: ReadRange>(
-    block: &Block<R>,
-    entry: &PageEntry,
-    page: &Page,
-    i: usize,
-    range: TimeRange,
-    pages: &mut impl Pages<R>,
-    scratch: &mut Scratch,
-    run: &mut Run,
-) -> Result<(), Error> {
-    let damaged = |damage| Error::damaged(entry.kind.part(), entry.offset)(damage);
-    run.clear();
-    let Origin { times, starts, histograms, .. } = page.origin(i).unwrap_or_default();
-    read_numbers(block, times, pages, scratch, &mut run.times)?;
-    let mut expected = vec![(times, run.times.len())];
-    if let (Some(first), Some(last)) = (run.times.first(), run.times.last()) {
-        let of_run = TimeRange { min: Timestamp(*first), max: Timestamp(*last) };
-        if !of_run.overlaps(&range) && page.count(i) == Some(run.times.len()) {
+/// Where the parts of a run come from.
+struct Reader<'a, R, P> {
+    block: &'a Block<R>,
+    pages: &'a mut P,
+    scratch: &'a mut Scratch,
+}
+
+impl<R: ReadRange, P: Pages<R>> Reader<'_, R, P> {
+    /// Column `i` of a page of values with all that goes with it; histograms only in `range`. Nothing where the run has no sample in `range`.
+    fn run(
+        &mut self,
+        entry: &PageEntry,
+        page: &Page,
+        i: usize,
+        range: TimeRange,
+        run: &mut Run,
+    ) -> Result<(), Error> {
+        run.clear();
+        let Origin { times, starts, histograms, .. } = page.origin(i).unwrap_or_default();
+        let count = page.count(i).unwrap_or_default();
+        self.numbers(times, count, &mut run.times)?;
+        let (from, to) = run.places(range);
+        if from == to {
             run.clear();
             return Ok(());
         }
-    }
-    page.values(i, scratch, &mut run.values).map_err(damaged)?;
-    if let Some(starts) = starts {
-        read_numbers(block, starts, pages, scratch, &mut run.starts)?;
-        expected.push((starts, run.starts.len()));
-    }
-    if let Some(column) = histograms {
-        let entry = block.page_of(Kind::Histograms, column)?;
-        let of_histograms = pages.page(block, entry, scratch)?;
-        let damaged = |damage| Error::damaged(entry.kind.part(), entry.offset)(damage);
-        let at = (column - entry.first) as usize;
-        of_histograms.as_page().histograms(at, 0..u32::MAX, scratch, &mut run.histograms).map_err(damaged)?;
-        if run.histograms.last().is_some_and(|(at, _)| *at as usize >= run.values.len()) {
-            return Err(damaged(Damage::new(
-                "page",
-                0,
-                format!("column {column} has histograms behind its end"),
-            )));
+        let damaged = Error::damaged(entry.kind.part(), entry.offset);
+        page.values(i, self.scratch, &mut run.values).map_err(damaged)?;
+        if let Some(starts) = starts {
+            self.numbers(starts, count, &mut run.starts)?;
+        }
+        match histograms {
+            Some(column) => self.histograms(column, from as u32..to as u32, &mut run.histograms),
+            None => Ok(()),
         }
     }
-    match expected.into_iter().find(|(_, came)| Some(*came) != page.count(i)) {
-        None => Ok(()),
-        Some((column, came)) => {
-            let what = format!("expected {:?} times in column {column}, came {came}", page.count(i));
-            Err(damaged(Damage::new("page", 0, what)))
-        }
-    }
-}
 
-/// A column of times.
-fn read_numbers<R: ReadRange>(
-    block: &Block<R>,
-    column: u32,
-    pages: &mut impl Pages<R>,
-    scratch: &mut Scratch,
-    out: &mut Vec<i64>,
-) -> Result<(), Error> {
-    let entry = block.page_of(Kind::Times, column)?;
-    let page = pages.page(block, entry, scratch)?;
-    let at = (column - entry.first) as usize;
-    page.as_page().numbers(at, scratch, out).map_err(Error::damaged(entry.kind.part(), entry.offset))
+    /// A column of times, which are `count`.
+    fn numbers(&mut self, column: u32, count: usize, out: &mut Vec<i64>) -> Result<(), Error> {
+        let entry = self.block.page_of(Kind::Times, column)?;
+        let damaged = || Error::damaged(entry.kind.part(), entry.offset);
+        let page = self.pages.page(self.block, entry, self.scratch)?;
+        let at = (column - entry.first) as usize;
+        page.as_page().numbers(at, self.scratch, out).map_err(damaged())?;
+        if out.len() != count {
+            let what = format!("expected {count} times in column {column}, came {}", out.len());
+            return Err(damaged()(Damage::new("page", 0, what)));
+        }
+        Ok(())
+    }
+
+    /// The histograms at `wanted` places of a run.
+    fn histograms(
+        &mut self,
+        column: u32,
+        wanted: Range<u32>,
+        out: &mut Vec<(u32, Arc<Histogram>)>,
+    ) -> Result<(), Error> {
+        let entry = self.block.page_of(Kind::Histograms, column)?;
+        let page = self.pages.page(self.block, entry, self.scratch)?;
+        let at = (column - entry.first) as usize;
+        let read = page.as_page().histograms(at, wanted, self.scratch, out);
+        read.map_err(Error::damaged(entry.kind.part(), entry.offset))
+    }
 }
 
 impl Run {
@@ -168,6 +170,12 @@ impl Run {
         self.values.clear();
         self.starts.clear();
         self.histograms.clear();
+    }
+
+    /// Which of its samples are in `range`.
+    fn places(&self, range: TimeRange) -> (usize, usize) {
+        let from = self.times.partition_point(|time| *time < range.min.0);
+        (from, self.times.partition_point(|time| *time <= range.max.0).max(from))
     }
 
     /// Whether its times ascend, behind those that the series has already.
@@ -181,8 +189,7 @@ impl Run {
 
     /// Appends what is in `range`.
     fn append(&mut self, range: TimeRange, out: &mut Columns) {
-        let from = self.times.partition_point(|time| *time < range.min.0);
-        let to = self.times.partition_point(|time| *time <= range.max.0).max(from);
+        let (from, to) = self.places(range);
         let base = out.timestamps.len();
         out.timestamps.extend(self.times[from..to].iter().map(|time| Timestamp(*time)));
         out.values.extend_from_slice(&self.values[from..to]);
@@ -193,10 +200,7 @@ impl Run {
             out.start_timestamps.resize(out.timestamps.len(), Timestamp(0));
         }
         for (at, histogram) in self.histograms.drain(..) {
-            let at = at as usize;
-            if (from..to).contains(&at) {
-                out.histograms.push(((base + at - from) as u32, histogram));
-            }
+            out.histograms.push(((base + at as usize - from) as u32, histogram));
         }
     }
 }
