@@ -1,23 +1,24 @@
 // What one row of a list has to tell, at the side; Escape and a click beside it close it.
 
-import { type JSX, onCleanup, onMount } from 'solid-js';
+import { createSignal, type JSX, onCleanup, onMount } from 'solid-js';
+import { ScrollContext } from '../shell/scroll';
 import { Icon } from './icon';
 
 export function Drawer(props: { title: string; onClose: () => void; children: JSX.Element }) {
-  let dialog: HTMLDialogElement | undefined;
+  const [dialog, setDialog] = createSignal<HTMLDialogElement>();
   onMount(() => {
     const before = document.activeElement;
-    dialog?.showModal();
+    dialog()?.showModal();
     onCleanup(() => before instanceof HTMLElement && before.focus());
   });
   return (
     // biome-ignore lint/a11y/useKeyWithClickEvents: the keyboard closes it by Escape, which the element knows
     <dialog
-      ref={dialog}
+      ref={setDialog}
       class="drawer"
       aria-label={props.title}
       onClose={() => props.onClose()}
-      onClick={(event) => event.target === dialog && props.onClose()}
+      onClick={(event) => event.target === dialog() && props.onClose()}
     >
       <div class="drawer-head">
         <h2>{props.title}</h2>
@@ -25,7 +26,9 @@ export function Drawer(props: { title: string; onClose: () => void; children: JS
           <Icon name="close" />
         </button>
       </div>
-      <div class="drawer-body">{props.children}</div>
+      <div class="drawer-body">
+        <ScrollContext.Provider value={dialog}>{props.children}</ScrollContext.Provider>
+      </div>
     </dialog>
   );
 }

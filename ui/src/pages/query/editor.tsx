@@ -1,0 +1,165 @@
+// The editor of an expression: colours, completion of metrics, labels and functions, errors where they are.
+//
+// It lives in a shadow root: there its styles are constructed sheets, which the content security policy allows, where
+// in the page they would be style elements, which it forbids.
+
+import {
+  autocompletion,
+  closeBrackets,
+  closeBracketsKeymap,
+  completionKeymap,
+} from '@codemirror/autocomplete';
+import { defaultKeymap, history, historyKeymap, insertNewlineAndIndent } from '@codemirror/commands';
+import { bracketMatching, HighlightStyle, syntaxHighlighting } from '@codemirror/language';
+import { lintKeymap, setDiagnostics } from '@codemirror/lint';
+import { EditorState, Prec } from '@codemirror/state';
+import { EditorView, highlightSpecialChars, keymap, placeholder } from '@codemirror/view';
+import { tags } from '@lezer/highlight';
+import { PromQLExtension } from '@prometheus-io/codemirror-promql';
+import { createEffect, on, onCleanup, onMount } from 'solid-js';
+import { basePath } from '../../process';
+import type { Mistake } from './mistake';
+
+interface Props {
+  value: string;
+  label: string;
+  mistake: Mistake | undefined;
+  onChange: (value: string) => void;
+  onRun: () => void;
+}
+
+const COLOURS = HighlightStyle.define([
+  { tag: tags.number, color: 'var(--series-2)' },
+  { tag: tags.string, color: 'var(--series-3)' },
+  { tag: tags.labelName, color: 'var(--series-7)' },
+  { tag: [tags.keyword, tags.modifier], color: 'var(--series-4)' },
+  { tag: tags.function(tags.variableName), color: 'var(--accent)' },
+  { tag: tags.operator, color: 'var(--series-5)' },
+  { tag: tags.comment, color: 'var(--text-soft)', fontStyle: 'italic' },
+  { tag: tags.invalid, color: 'var(--bad)' },
+]);
+
+const THEME = EditorView.theme({
+  '&': { color: 'var(--text)', background: 'none', fontSize: '0.875rem' },
+  '&.cm-focused': { outline: 'none' },
+  '.cm-scroller': { fontFamily: 'var(--mono)', lineHeight: '1.5', overflowX: 'auto' },
+  '.cm-content': { padding: '6px 4px', caretColor: 'var(--text)' },
+  '.cm-cursor': { borderLeftColor: 'var(--text)' },
+  '.cm-placeholder': { color: 'var(--text-soft)' },
+  '.cm-matchingBracket, &.cm-focused .cm-matchingBracket': {
+    background: 'var(--accent-ground)',
+    color: 'inherit',
+  },
+  '.cm-tooltip': {
+    background: 'var(--surface)',
+    color: 'var(--text)',
+    border: '1px solid var(--line)',
+    borderRadius: '6px',
+    boxShadow: 'var(--shadow)',
+  },
+  '.cm-tooltip.cm-tooltip-autocomplete > ul': { fontFamily: 'var(--mono)', maxHeight: '300px' },
+  '.cm-tooltip-autocomplete > ul > li': { padding: '2px 6px' },
+  '.cm-tooltip-autocomplete ul li[aria-selected]': {
+    background: 'var(--accent-ground)',
+    color: 'var(--accent)',
+  },
+  '.cm-completionDetail': { color: 'var(--text-soft)', float: 'right', marginLeft: '16px' },
+  '.cm-completionMatchedText': { textDecoration: 'none', fontWeight: '700' },
+  '.cm-tooltip.cm-completionInfo': { padding: '6px 10px', maxWidth: '400px' },
+  '.cm-completionIcon': { display: 'none' },
+  '.cm-diagnostic': { padding: '6px 10px' },
+});
+
+function promql() {
+  return new PromQLExtension().activateLinter(true).setComplete({
+    remote: {
+      url: `${location.origin}${basePath.replace(/\/$/, '')}`,
+      httpMethod: 'GET',
+      // The page says what fails; completion just has nothing then.
+      httpErrorHandler: () => {},
+      cache: { maxAge: 60_000 },
+    },
+  });
+}
+
+export default function Editor(props: Props) {
+  let host: HTMLDivElement | undefined;
+  let view: EditorView | undefined;
+  onMount(() => {
+    if (!host) return;
+    const root = host.attachShadow({ mode: 'open' });
+    const run = () => {
+      props.onRun();
+      return true;
+    };
+    const state = EditorState.create({
+      doc: props.value,
+      extensions: [
+        Prec.highest(
+          keymap.of([
+            { key: 'Mod-Enter', run },
+            { key: 'Shift-Enter', run: insertNewlineAndIndent },
+          ]),
+        ),
+        history(),
+        highlightSpecialChars(),
+        bracketMatching(),
+        closeBrackets(),
+        autocompletion(),
+        syntaxHighlighting(COLOURS),
+        promql().asExtension(),
+        // Above the keys that break lines, below those that take a completion.
+        keymap.of([
+          ...closeBracketsKeymap,
+          ...completionKeymap,
+          { key: 'Enter', run },
+          ...historyKeymap,
+          ...lintKeymap,
+          ...defaultKeymap,
+        ]),
+        placeholder('Expression; Enter runs it, Shift-Enter breaks the line'),
+        EditorView.lineWrapping,
+        EditorView.contentAttributes.of({ 'aria-label': props.label }),
+        EditorView.updateListener.of((update) => {
+          if (update.docChanged) props.onChange(update.state.doc.toString());
+        }),
+        THEME,
+      ],
+    });
+    view = new EditorView({ state, parent: root, root });
+  });
+  createEffect(
+    on(
+      () => props.value,
+      (value) => {
+        if (view && view.state.doc.toString() !== value) {
+          view.dispatch({ changes: { from: 0, to: view.state.doc.length, insert: value } });
+        }
+      },
+    ),
+  );
+  createEffect(
+    on(
+      () => props.mistake,
+      (mistake) => {
+        if (!view) return;
+        const length = view.state.doc.length;
+        const from = Math.min(mistake?.at ?? 0, length);
+        const found = mistake
+          ? [
+              {
+                from: from === length ? Math.max(0, from - 1) : from,
+                to: Math.min(from + 1, length),
+                severity: 'error' as const,
+                message: mistake.message,
+              },
+            ]
+          : [];
+        view.dispatch(setDiagnostics(view.state, found));
+      },
+      { defer: true },
+    ),
+  );
+  onCleanup(() => view?.destroy());
+  return <div class="editor-host" ref={host} />;
+}
