@@ -15,7 +15,6 @@ mod bits;
 #[allow(dead_code)] // in use within the hour
 mod catalog;
 mod chunk;
-#[allow(dead_code)] // in use within the hour
 mod compact;
 mod error;
 mod flush;

@@ -20,8 +20,6 @@ pub(crate) struct Counters {
     pub(crate) conflicts: Counter,
     pub(crate) series_created: Counter,
     pub(crate) series_removed: Counter,
-    pub(crate) time_retentions: Counter,
-    pub(crate) size_retentions: Counter,
     pub(crate) wal_corruptions: Counter,
     pub(crate) wal_writes_failed: Counter,
     pub(crate) wal_truncations: Counter,
@@ -71,7 +69,7 @@ pub(crate) fn register(registry: &Registry, head: &Arc<Head>) {
 
 type Plain = (&'static str, &'static str, fn(&Counters) -> &Counter);
 
-const COUNTERS: [Plain; 13] = [
+const COUNTERS: [Plain; 11] = [
     ("prometheus_tsdb_head_series_created_total", "Total number of series made in the head.", |c| {
         &c.series_created
     }),
@@ -83,12 +81,6 @@ const COUNTERS: [Plain; 13] = [
         "Total number of samples refused as older than retention.",
         |c| &c.too_old_samples,
     ),
-    ("prometheus_tsdb_time_retentions_total", "Times that data was dropped for its age.", |c| {
-        &c.time_retentions
-    }),
-    ("prometheus_tsdb_size_retentions_total", "Times that data was dropped for its size.", |c| {
-        &c.size_retentions
-    }),
     ("prometheus_tsdb_wal_corruptions_total", "Total number of damaged places found in the log.", |c| {
         &c.wal_corruptions
     }),
@@ -113,18 +105,13 @@ const COUNTERS: [Plain; 13] = [
     }),
 ];
 
-/// What upstream's dashboards and alerts ask for and cannot happen here: there are no blocks yet, and late
-/// samples are taken.
-const NEVER: [(&str, &str, Kind); 8] = [
-    ("prometheus_tsdb_blocks_loaded", "Number of blocks.", Kind::Gauge),
-    ("prometheus_tsdb_storage_blocks_bytes", "Bytes of blocks on disk.", Kind::Gauge),
+/// What upstream's dashboards and alerts ask for and cannot happen here: late samples are taken.
+const NEVER: [(&str, &str, Kind); 4] = [
     (
         "prometheus_tsdb_retention_limit_percentage",
         "Share of the disk that is kept; 0 is no bound.",
         Kind::Gauge,
     ),
-    ("prometheus_tsdb_compactions_total", "Total number of compactions.", Kind::Counter),
-    ("prometheus_tsdb_compactions_failed_total", "Total number of failed compactions.", Kind::Counter),
     ("prometheus_tsdb_reloads_total", "Times that blocks were loaded from disk.", Kind::Counter),
     ("prometheus_tsdb_reloads_failures_total", "Times that loading blocks failed.", Kind::Counter),
     ("prometheus_tsdb_out_of_order_samples_total", "Late samples refused.", Kind::Counter),

@@ -11,8 +11,11 @@ pub struct Options {
     pub lock: bool,
     /// How long samples are kept, in ms; `None` keeps them for ever.
     pub retention_ms: Option<i64>,
-    /// How many bytes the log may take; the oldest segments go first. `None` is no bound.
+    /// How many bytes the folder may take, log and scratch included; the oldest windows go first, then writes are
+    /// refused. `None` is no bound.
     pub retention_bytes: Option<u64>,
+    /// Bytes that stay free on the disk: when there are fewer, writes are refused and nothing is merged.
+    pub disk_free_bytes_min: u64,
     /// Samples further ahead of the clock than this are refused, in ms.
     pub future_max_ms: i64,
     /// Series in memory; one more is refused.
@@ -44,6 +47,7 @@ impl Options {
             lock: true,
             retention_ms: Some(15 * 24 * 3_600_000),
             retention_bytes: None,
+            disk_free_bytes_min: 64 << 20,
             future_max_ms: 3_600_000,
             series_max: 20_000_000,
             labels_max: 128,

@@ -173,7 +173,7 @@ impl State {
 
     fn append(&mut self, t: i64, value: u64) {
         if self.open.count as usize >= CHUNK_SAMPLES {
-            self.sealed.extend(self.open.seal());
+            self.seal();
         }
         self.open.append(t, value);
         self.started = true;

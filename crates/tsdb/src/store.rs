@@ -17,6 +17,7 @@ use parking_lot::Mutex;
 use tokio::sync::watch;
 
 use crate::catalog::Catalog;
+use crate::compact::{self, Compactor};
 use crate::error::Error;
 use crate::flush::{Flusher, Flushing};
 use crate::head::Head;
@@ -51,6 +52,7 @@ pub struct Tsdb {
     probe: tokio::sync::Mutex<()>,
     retaining: tokio::sync::Mutex<()>,
     pub(crate) flushing: Flushing,
+    pub(crate) compactor: Arc<Compactor>,
     replayed: Replayed,
     commit_seconds: Histogram,
     fsync: Summary,
@@ -97,6 +99,7 @@ impl Tsdb {
         let replayed = replay::replay(&head, &disk, (&dir, &log_dir), &catalog.version())?;
         replay::warm(&head).map_err(|error| Error::folder(&dir, &error))?;
         let log_bytes = opened.log.segments().iter().map(|segment| segment.bytes).sum();
+        let compactor = compact::of(&head, &catalog, &disk, registry);
         let flusher = Flusher::new(head.clone(), catalog, disk.clone(), dir, replayed.named);
         let flushing = Flushing::new(flusher, log_bytes, registry);
         let seconds = (head.clock.monotonic() - start).as_secs_f64();
@@ -119,6 +122,7 @@ impl Tsdb {
             probe: tokio::sync::Mutex::default(),
             retaining: tokio::sync::Mutex::default(),
             flushing,
+            compactor,
             replayed,
             commit_seconds: registry.histogram(
                 "nave_tsdb_wal_commit_duration_seconds",
@@ -194,6 +198,7 @@ impl Tsdb {
     }
 
     async fn take(&self, batch: Batch) -> Result<Outcome, AppendError> {
+        self.compactor.check_writable()?;
         if self.failing.load(Ordering::Acquire) {
             self.try_again().await?;
         }
@@ -221,6 +226,7 @@ impl Tsdb {
 
     fn note(&self, position: Position, bytes: usize) {
         *self.head.counters.wal_segment.lock() = position.segment;
+        self.compactor.room.spend(bytes as u64);
         self.flushing.note_logged(bytes as u64, self.head.options.flush_log_bytes);
     }
 
@@ -280,14 +286,9 @@ impl Tsdb {
         Ok(segments.iter().map(|segment| segment.bytes).sum())
     }
 
-    /// Changes what is kept, as [`Options::retention_ms`] and [`Options::retention_bytes`]. Keeping less is enforced by
-    /// the next run; keeping more does not bring back what was dropped.
-    pub fn set_retention(&self, retention_ms: Option<i64>, retention_bytes: Option<u64>) {
-        *self.head.retention.write() = (retention_ms, retention_bytes);
-    }
-
     /// Waits for appends that are under way, syncs, and gives the folder free. Reads go on.
     pub async fn close(&self) {
+        self.compactor.stop();
         let commits = self.commits.write().await.take();
         // Joining the log's thread may wait for a sync.
         let joined = tokio::task::spawn_blocking(move || drop(commits)).await;

@@ -9,6 +9,9 @@ use super::room::{Room, Space};
 use crate::catalog::{Entry, Version};
 use crate::error::Error;
 
+/// A log of fewer bytes is not worth a flush.
+const FLUSH_MIN: u64 = 1 << 20;
+
 /// What a check of the room asks the store to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Wanted {
@@ -26,7 +29,7 @@ impl Compactor {
             let dropped = self.drop_files(&|entry| entry.meta.range.max.0 < oldest)?;
             self.metrics.time_retentions.add(dropped as f64);
         }
-        self.check_space().map(drop)
+        self.check_space(true).map(drop)
     }
 
     fn drop_files(&self, is_old: &dyn Fn(&Entry) -> bool) -> Result<usize, Error> {
@@ -61,23 +64,26 @@ impl Compactor {
         found
     }
 
-    /// Looks at the space in use: drops the oldest windows when it is over the limit, says whether the log should be
-    /// flushed, and how much it may still grow.
+    /// Looks at the space in use and says how much the log may still grow. When it is over the limit, the log is
+    /// to be flushed first, which makes a tenth of it; without `flush_first` the oldest windows are dropped.
     ///
     /// # Errors
     /// Of the disk.
-    pub(crate) fn check_space(&self) -> Result<Wanted, Error> {
+    pub(crate) fn check_space(&self, flush_first: bool) -> Result<Wanted, Error> {
         let limit = self.retention().bytes_max;
         let mut space = self.look()?;
+        self.room.set(space, limit);
+        let log_max = limit.map_or(u64::MAX, |limit| limit / 4);
+        if flush_first && (space.log > log_max || self.room.is_spent() && space.log > FLUSH_MIN) {
+            return Ok(Wanted::Flush);
+        }
         if let Some(limit) = limit
             && space.used > Room::soft_limit(limit)
         {
             space = self.drop_oldest(space, Room::soft_limit(limit))?;
+            self.room.set(space, Some(limit));
         }
-        self.room.set(space, limit);
-        let log_max = limit.map_or(u64::MAX, |limit| limit / 4);
-        let is_full = self.room.is_spent() && space.log > 0;
-        Ok(if space.log > log_max || is_full { Wanted::Flush } else { Wanted::Nothing })
+        Ok(Wanted::Nothing)
     }
 
     fn look(&self) -> Result<Space, Error> {

@@ -103,7 +103,7 @@ impl Metrics {
                 "Samples that stood in several files, bit for bit, and stand in one now.",
             ),
             damaged_pages: counter(
-                "nave_tsdb_damaged_pages_total",
+                "nave_tsdb_compaction_damaged_pages_total",
                 "Damaged pages that compaction left out.",
             ),
             expired_series: counter(

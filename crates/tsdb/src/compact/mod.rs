@@ -15,6 +15,7 @@ mod retention;
 mod room;
 mod snapshot;
 mod status;
+mod store;
 pub(crate) mod throttle;
 
 use std::collections::{HashMap, HashSet};
@@ -39,6 +40,7 @@ pub(crate) use retention::Retention;
 pub use retention::RetentionRule;
 use room::Room;
 pub use status::BlockStatus;
+pub(crate) use store::of;
 
 /// What compaction asks of the rest of the store.
 pub(crate) struct Hooks {

@@ -327,7 +327,7 @@ fn size_and_time_drop_the_oldest_windows() {
     let used = world.compactor.room.look().unwrap().used;
     let limit = (used - file - file / 2) * 8 / 7;
     world.compactor.set_retention(|retention| retention.bytes_max = Some(limit));
-    world.compactor.check_space().unwrap();
+    world.compactor.check_space(true).unwrap();
     let version = world.catalog.version();
     assert_eq!((version.files.len(), version.floor), (2, 2 * WINDOW_MS));
     assert!(!world.compactor.room.is_spent());

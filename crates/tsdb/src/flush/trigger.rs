@@ -110,8 +110,12 @@ impl Tsdb {
         Ok(done)
     }
 
-    /// Flushes and runs retention when they are due, until `shutdown`.
+    /// Flushes, merges and drops what is due, and watches the space in use, until `shutdown`.
     pub async fn keep(&self, shutdown: Shutdown) {
+        tokio::join!(self.keep_flushed(shutdown.clone()), self.keep_files(shutdown));
+    }
+
+    async fn keep_flushed(&self, shutdown: Shutdown) {
         let clock = self.head().clock.clone();
         let mut retry = Backoff::new(RETRY_MIN, RETRY_MAX);
         let (mut retained, mut flushed, mut wait) = (clock.monotonic(), clock.monotonic(), Duration::ZERO);

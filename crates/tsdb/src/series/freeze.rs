@@ -65,6 +65,15 @@ impl State {
         }
     }
 
+    /// Ends the open chunk. When a flush took all of it already, the chunk knows that, or it would stay for ever.
+    pub(crate) fn seal(&mut self) {
+        let seq = if self.open.last <= self.marks.mark { self.marks.seq } else { 0 };
+        if let Some(mut chunk) = self.open.seal() {
+            chunk.seq = seq;
+            self.sealed.push(chunk);
+        }
+    }
+
     /// What flush `seq` was given; the same however often it is asked for. `None` is nothing.
     pub(crate) fn frozen(&self, seq: u32) -> Option<Frozen> {
         if self.marks.written != seq {
