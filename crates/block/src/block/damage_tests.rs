@@ -105,6 +105,9 @@ fn check(bytes: Vec<u8>, series: &[(Labels, Columns)], at: usize) {
     if let Ok(ids) = block.ids() {
         assert!(ids.iter().zip(40..).all(|(id, expected)| *id == expected), "byte {at}");
     }
+    let (left, lost) = block.ids_left().unwrap();
+    let known = left.iter().zip(40..).all(|(id, expected)| *id == expected || *id == NO_ID);
+    assert!(known && lost.is_empty() != left.contains(&NO_ID), "byte {at}");
     let (mut cache, mut out, mut damages) = (RowCache::default(), Columns::default(), Vec::new());
     for (i, (labels, expected)) in series.iter().enumerate() {
         out.clear();

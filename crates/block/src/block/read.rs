@@ -209,28 +209,43 @@ impl<R: ReadRange> Block<R> {
         if let Some(ids) = self.ids.get() {
             return Ok(Arc::clone(ids));
         }
-        let ids = self.read_ids()?;
+        let (ids, damages) = self.ids_left()?;
+        if let Some(damage) = damages.into_iter().next() {
+            return Err(damage);
+        }
         Ok(Arc::clone(self.ids.get_or_init(|| ids.into())))
     }
 
-    fn read_ids(&self) -> Result<Vec<u32>, Error> {
+    /// As [`Block::ids`], with [`NO_ID`] for the series of damaged pages, and the damage: for repairing a part, of which
+    /// the other series are then still known.
+    ///
+    /// # Errors
+    /// When the source fails.
+    pub fn ids_left(&self) -> Result<(Vec<u32>, Vec<Error>), Error> {
         let mut scratch = Scratch::new().map_err(Error::io("no memory for a decompressor"))?;
         let mut ids = vec![NO_ID; self.meta.series as usize];
-        let mut numbers = Vec::new();
+        let mut damages = Vec::new();
         for entry in self.pages(Kind::Ids) {
-            let damaged = || Error::damaged(entry.kind.part(), entry.offset);
-            let page = self.load(entry, &mut scratch)?;
-            numbers.clear();
-            page.numbers(0, &mut scratch, &mut numbers).map_err(damaged())?;
-            let (first, last) = (entry.first as usize, entry.last as usize);
-            let places = ids.get_mut(first..=last).filter(|places| places.len() == numbers.len());
-            let wrong =
-                || damaged()(Damage::new("page", 0, format!("it has no ids of series {first} to {last}")));
-            for (place, number) in places.ok_or_else(wrong)?.iter_mut().zip(&numbers) {
-                *place = u32::try_from(*number).map_err(|_| wrong())?;
+            match self.read_ids(entry, &mut scratch, &mut ids) {
+                Err(damage @ Error::Damaged { .. }) => damages.push(damage),
+                read => read?,
             }
         }
-        Ok(ids)
+        Ok((ids, damages))
+    }
+
+    /// Puts the ids of a page in their places.
+    fn read_ids(&self, entry: &PageEntry, scratch: &mut Scratch, ids: &mut [u32]) -> Result<(), Error> {
+        let damaged = || Error::damaged(entry.kind.part(), entry.offset);
+        let mut numbers = Vec::new();
+        self.load(entry, scratch)?.numbers(0, scratch, &mut numbers).map_err(damaged())?;
+        let (first, last) = (entry.first as usize, entry.last as usize);
+        let wrong =
+            || damaged()(Damage::new("page", 0, format!("it has no ids of series {first} to {last}")));
+        let places = ids.get_mut(first..=last).filter(|places| places.len() == numbers.len());
+        let numbers = numbers.into_iter().map(u32::try_from).collect::<Result<Vec<_>, _>>();
+        places.ok_or_else(wrong)?.copy_from_slice(&numbers.map_err(|_| wrong())?);
+        Ok(())
     }
 
     /// The bytes of a page, unchecked until it is opened.
