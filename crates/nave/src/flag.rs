@@ -274,6 +274,9 @@ pub(crate) struct Server {
     /// Most samples that one query may hold in memory.
     #[arg(long = "query.max-samples", default_value_t = 50_000_000)]
     pub(crate) query_samples_max: u64,
+    /// Memory that the process should stay within; 0 is what the machine or the cgroup has.
+    #[arg(long = "memory.limit", default_value = "0B")]
+    pub(crate) memory_max: ByteSize,
     /// Most bytes that one query may hold in memory.
     #[arg(long = "query.memory-limit", default_value = "2GB")]
     pub(crate) query_memory_max: ByteSize,

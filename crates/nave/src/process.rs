@@ -39,6 +39,13 @@ pub(crate) fn register(registry: &Registry) {
     );
 }
 
+/// Bytes of memory that this process has resident.
+pub(crate) fn resident_bytes() -> Option<usize> {
+    let text = fs::read_to_string("/proc/self/statm").ok()?;
+    let pages: usize = text.split(' ').nth(1)?.parse().ok()?;
+    Some(pages * rustix::param::page_size())
+}
+
 fn gauge(
     registry: &Registry,
     name: &str,

@@ -28,6 +28,7 @@ pub mod offline;
 mod options;
 mod order;
 mod postings;
+mod pressure;
 pub mod record;
 mod registry;
 mod replay;

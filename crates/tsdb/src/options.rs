@@ -34,6 +34,11 @@ pub struct Options {
     pub flush_log_bytes: u64,
     /// Samples that are only in log and memory for longer than this make a flush, in ms.
     pub flush_age_ms: i64,
+    /// Bytes of memory that the process may use. Above 70 % of it the store flushes early and keeps less in memory, above
+    /// 90 % appends are told to come back later. `None` is no bound.
+    pub memory_limit: Option<usize>,
+    /// Tells the bytes that the process has resident; without it only what the head is known to hold counts.
+    pub resident_bytes: Option<fn() -> Option<usize>>,
     /// How long samples stay in memory after they were flushed, in ms, while there is room.
     pub hot_ms: i64,
 }
@@ -57,6 +62,8 @@ impl Options {
             segment_bytes: 64 << 20,
             flush_log_bytes: 64 << 20,
             flush_age_ms: 5 * 60_000,
+            memory_limit: None,
+            resident_bytes: None,
             hot_ms: 45 * 60_000,
         }
     }

@@ -9,7 +9,6 @@ use nave_base::clock::SharedClock;
 use nave_base::disk::{Lock, SharedDisk};
 use nave_base::metric::{Histogram, Registry, Summary};
 use nave_base::random::Random;
-use nave_block::PageCache;
 use nave_model::append::{Append, AppendError, Batch, Outcome, Tenant};
 use nave_model::label::Labels;
 use nave_wal::{GroupCommit, Log, Position};
@@ -24,6 +23,7 @@ use crate::head::Head;
 use crate::ingest::{self, Applied};
 use crate::lookup::Secret;
 use crate::options::Options;
+use crate::pressure::Pressure;
 use crate::replay::{self, Replayed};
 use crate::retain::{self, Retained};
 use crate::select::{Damages, Reader};
@@ -53,6 +53,7 @@ pub struct Tsdb {
     retaining: tokio::sync::Mutex<()>,
     pub(crate) flushing: Flushing,
     pub(crate) compactor: Arc<Compactor>,
+    pub(crate) pressure: Pressure,
     replayed: Replayed,
     commit_seconds: Histogram,
     fsync: Summary,
@@ -80,7 +81,9 @@ impl Tsdb {
         let start = clock.monotonic();
         let wal = nave_wal::Options { segment_bytes: options.segment_bytes };
         let secret = Secret::open(&disk, &dir).map_err(|error| Error::folder(&dir, &error))?;
-        let (random, cache) = (Random::from_system(), PageCache::none());
+        let pressure = Pressure::new(&options);
+        pressure.register(registry);
+        let (random, cache) = (Random::from_system(), pressure.page_cache());
         let (catalog, _) = Catalog::open(disk.clone(), &dir, clock.clone(), random, cache)?;
         let catalog = Arc::new(catalog);
         let head = Arc::new(Head::new(options, clock, secret));
@@ -123,6 +126,7 @@ impl Tsdb {
             retaining: tokio::sync::Mutex::default(),
             flushing,
             compactor,
+            pressure,
             replayed,
             commit_seconds: registry.histogram(
                 "nave_tsdb_wal_commit_duration_seconds",
@@ -202,6 +206,7 @@ impl Tsdb {
         if self.failing.load(Ordering::Acquire) {
             self.try_again().await?;
         }
+        self.pressure.check()?;
         let commits = self.commits.read().await;
         let Some(commits) = commits.as_ref() else { return Err(AppendError::Closed("the store is closed")) };
         if !self.head.is_ready() && !ingest::is_known(&self.head, &batch) {

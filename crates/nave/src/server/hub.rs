@@ -45,7 +45,7 @@ pub(super) async fn start(process: &Process, config: &Config) -> Result<Parts> {
     let push =
         Push::open(process, process.flags.tsdb_path.join(QUEUE_DIR), metrics.clone(), metadata).await?;
     tee.0.forward_to(push.clone());
-    let queries = Budget::new("queries", memory_for_queries());
+    let queries = Budget::new("queries", memory_for_queries(&process.flags));
     let clusters = ClustersFile::open(process, &store)?;
     let principals: Arc<dyn receive::ResolvePrincipal> = match &clusters {
         None => Arc::new(receive::Anonymous),
@@ -86,6 +86,8 @@ async fn open_store(process: &Process, config: &Config) -> Result<Arc<Tsdb>> {
     options.retention_ms = time.map(|time| i64::try_from(time.as_ms()).unwrap_or(i64::MAX));
     options.retention_bytes = size;
     options.lock = !flags.tsdb_no_lockfile;
+    options.memory_limit = Some(memory_limit(flags));
+    options.resident_bytes = Some(crate::process::resident_bytes);
     if flags.series_max > 0 {
         options.series_max = usize::try_from(flags.series_max).unwrap_or(usize::MAX);
     }
@@ -151,8 +153,14 @@ fn engine(process: &Process, memory: &Budget, follow: Vec<Arc<dyn Follow>>) -> E
 }
 
 /// Queries together may take half of the memory there is.
-fn memory_for_queries() -> usize {
-    usize::try_from(machine_memory() / 2).unwrap_or(usize::MAX)
+fn memory_for_queries(flags: &Flags) -> usize {
+    memory_limit(flags) / 2
+}
+
+/// Bytes of memory that this process should stay within.
+fn memory_limit(flags: &Flags) -> usize {
+    let own = Some(flags.memory_max.0).filter(|bytes| *bytes > 0);
+    usize::try_from(own.unwrap_or_else(machine_memory)).unwrap_or(usize::MAX)
 }
 
 /// Bytes of memory that this process may use: the machine's, or what its cgroup allows.

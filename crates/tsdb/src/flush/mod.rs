@@ -187,7 +187,6 @@ impl Flusher {
     }
 
     /// Drops all that may be dropped. Visits every series; flushes do the same on their way.
-    #[allow(dead_code)] // in use within the hour
     pub(crate) fn drop_all_flushed(&self) {
         self.settle(&mut self.state.lock());
         self.head.table.for_each(|series| self.drop_flushed(series));

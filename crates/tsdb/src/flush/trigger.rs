@@ -12,11 +12,14 @@ use tokio::sync::Notify;
 
 use super::{Flushed, Flusher};
 use crate::error::Error;
+use crate::pressure::Level;
 use crate::retain;
 use crate::store::Tsdb;
 
-/// How often it is looked whether a flush or retention is due.
-const LOOK_EVERY: Duration = Duration::from_secs(5);
+/// How often it is looked whether a flush or retention is due, and what memory is in use.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// While memory is short, a flush is worth its parts with this much of the log.
+const PRESSED_LOG_BYTES: u64 = 4 << 20;
 const RETAIN_EVERY: Duration = Duration::from_secs(60);
 const RETRY_MIN: Duration = Duration::from_secs(5);
 const RETRY_MAX: Duration = Duration::from_secs(120);
@@ -126,7 +129,8 @@ impl Tsdb {
                 () = self.flushing.enough.notified() => {}
             }
             let now = clock.monotonic();
-            if self.is_due(now.saturating_sub(flushed)) && now.saturating_sub(flushed) >= wait {
+            let pressed = self.relieve(wait.is_zero()).await;
+            if self.is_due(now.saturating_sub(flushed), pressed) && now.saturating_sub(flushed) >= wait {
                 flushed = now;
                 wait = match self.flush().await {
                     Ok(_) => {
@@ -150,11 +154,38 @@ impl Tsdb {
         }
     }
 
-    fn is_due(&self, since: Duration) -> bool {
+    /// While memory is short, drops what files have. Gives whether it is short.
+    async fn relieve(&self, was_well: bool) -> bool {
+        let before = self.pressure.level();
+        let level = self.pressure.look(self.head());
+        if level > before && was_well {
+            tracing::warn!(
+                component = "tsdb",
+                ?level,
+                "memory runs short: less is kept, writes may be slowed down"
+            );
+        }
+        if level == Level::Calm {
+            return false;
+        }
+        let flusher = self.flushing.flusher.clone();
+        let work = move || {
+            if flusher.cool(i64::MAX) {
+                flusher.drop_all_flushed();
+            }
+        };
+        // A panic there was reported by the panic hook.
+        let _ = tokio::task::spawn_blocking(work).await;
+        true
+    }
+
+    fn is_due(&self, since: Duration, pressed: bool) -> bool {
         let options = &self.head().options;
         let bytes = self.flushing.unflushed.load(Ordering::Relaxed);
         let age = i64::try_from(since.as_millis()).unwrap_or(i64::MAX);
-        bytes >= options.flush_log_bytes || bytes > 0 && age >= options.flush_age_ms
+        let enough =
+            if pressed { PRESSED_LOG_BYTES.min(options.flush_log_bytes) } else { options.flush_log_bytes };
+        bytes >= enough || bytes > 0 && age >= options.flush_age_ms
     }
 }
 
