@@ -86,7 +86,10 @@ export async function answer(page, path, data) {
         ? { status: 'error', errorType: 'internal', error: data.message }
         : {
             status: 'success',
-            data: typeof data === 'function' ? data(new URL(route.request().url())) : data,
+            data:
+              typeof data === 'function'
+                ? data(new URL(route.request().url()), route.request().postData())
+                : data,
           };
       return route.fulfill({ status: error ? 500 : 200, json: body });
     },

@@ -9,7 +9,7 @@ import { HOSTILE, startLab, until } from './lab.mjs';
 const HUB_PAGES = {
   clusters: { path: '/clusters', shows: 'a:text("spoke2")' },
   cluster: { path: '/clusters/spoke1', shows: '.ranking li >> nth=3' },
-  query: { path: '/query', shows: 'h1' },
+  query: { path: '/query?g0.expr=up', shows: 'text=8 series' },
   alerts: { path: '/alerts', shows: 'text=There are no alerting rules' },
   rules: { path: '/rules', shows: 'text=There are no rules' },
   targets: { path: '/targets', shows: 'button:text("127.0.0.1:1")' },
