@@ -69,7 +69,7 @@ const COLUMNS: readonly Column<Row>[] = [
     id: 'value',
     title: 'Value',
     number: true,
-    width: '32%',
+    width: '26%',
     sort: (row) => row.value,
     cell: (row) => (
       <span class="mono" title={row().text}>
