@@ -128,19 +128,20 @@ impl Log {
                 let log = Self::new(disk, dir, options, closed, last.number, file, end);
                 Ok(Opened { log, repair: (lost_bytes > 0).then_some(repair) })
             }
-            Header::Short => {
-                let repair = Repair { segment: last.number, offset: 0, lost_bytes: last.bytes };
-                let file = new_segment(&disk, dir, last.number)?;
-                let log = Self::new(disk, dir, options, closed, last.number, file, HEADER_BYTES);
-                Ok(Opened { log, repair: (last.bytes > 0).then_some(repair) })
-            }
-            Header::Damaged => {
+            Header::Damaged if last.bytes > HEADER_BYTES => {
                 // Left as evidence; readers name it.
                 closed.push(last);
                 let number = last.number + 1;
                 let file = new_segment(&disk, dir, number)?;
                 let log = Self::new(disk, dir, options, closed, number, file, HEADER_BYTES);
                 Ok(Opened { log, repair: None })
+            }
+            // It was being made; no record can be lost.
+            Header::Short | Header::Damaged => {
+                let repair = Repair { segment: last.number, offset: 0, lost_bytes: last.bytes };
+                let file = new_segment(&disk, dir, last.number)?;
+                let log = Self::new(disk, dir, options, closed, last.number, file, HEADER_BYTES);
+                Ok(Opened { log, repair: (last.bytes > 0).then_some(repair) })
             }
         }
     }
@@ -224,6 +225,9 @@ impl Log {
             if let Err(error) = self.file.sync() {
                 self.end = self.durable;
                 self.tail = Tail::Lost;
+                // At once, because the next process would read these bytes from the page cache and take them for
+                // durable. When it fails, healing tries again.
+                let _ = self.file.truncate(self.end);
                 return Err(self.failed("syncing", &error));
             }
             self.durable = self.end;

@@ -109,6 +109,22 @@ fn a_flip_of_any_byte_is_named_and_gives_no_wrong_record() {
     }
 }
 
+/// A power cut while a segment was made can leave any bytes in its header; nobody need hear of damage.
+#[test]
+fn a_torn_header_without_records_is_made_again() {
+    let disk = MemoryDisk::default();
+    open(&disk, 100).log.append(1, b"one").unwrap();
+    let first = bytes_of(&disk, 1);
+    for torn in [vec![0; 24], vec![0xa5; 24], vec![0; 7]] {
+        let disk = disk_of(&[first.clone(), torn.clone()]);
+        let opened = open(&disk, 100);
+        assert_eq!(opened.repair.map(|repair| repair.lost_bytes), Some(torn.len() as u64));
+        let mut log = opened.log;
+        log.append(2, b"two").unwrap();
+        assert_eq!(read_all(&disk), (vec![(1, b"one".to_vec()), (2, b"two".to_vec())], vec![]));
+    }
+}
+
 #[test]
 fn damage_costs_one_record_when_the_next_is_whole() {
     let disk = MemoryDisk::default();

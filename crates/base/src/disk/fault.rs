@@ -87,6 +87,11 @@ impl FaultDisk {
         Self(Arc::new(Inner { state: Mutex::new(state), gate: Condvar::new() }))
     }
 
+    /// Throws other dice from now on, so that what a step does is not a matter of those before it.
+    pub fn reseed(&self, seed: u64) {
+        self.0.state.lock().dice = Rng::with_seed(seed);
+    }
+
     /// What goes wrong from now on.
     pub fn set_faults(&self, faults: Faults) {
         self.0.state.lock().faults = faults;
@@ -95,6 +100,13 @@ impl FaultDisk {
     /// From now on all files together may hold `bytes`; `None` lifts the limit.
     pub fn set_limit(&self, bytes: Option<usize>) {
         self.0.state.lock().limit = bytes;
+    }
+
+    /// The faults that are set, and whether there is a limit.
+    #[must_use]
+    pub fn trouble(&self) -> (Faults, bool) {
+        let state = self.0.state.lock();
+        (state.faults, state.limit.is_some())
     }
 
     /// Bytes of all files.
@@ -144,8 +156,9 @@ impl FaultDisk {
     pub fn after_kill(&self) -> Self {
         let mut state = self.0.state.lock();
         state.down = true;
-        let dice = state.dice.fork();
-        let disk = Self::with(state.tree.after_kill(), dice, state.clock.clone());
+        let mut dice = state.dice.fork();
+        let tree = state.tree.after_kill(&mut dice);
+        let disk = Self::with(tree, dice, state.clock.clone());
         disk.set_limit(state.limit);
         self.0.gate.notify_all();
         disk

@@ -44,6 +44,16 @@ impl Node {
         self.synced = len;
     }
 
+    /// What the next process finds. What failed syncs covered has left the page cache or came to disk after all: that
+    /// it can still be read and will yet be lost is something that no program can see.
+    fn after_kill(&self, dice: &mut Rng) -> Self {
+        let mut bytes = self.bytes.clone();
+        for range in &self.lost {
+            tear(&mut bytes[range.clone()], range.start, dice);
+        }
+        Self { bytes, synced: self.synced, lost: Vec::new() }
+    }
+
     /// What is on disk once the power is back.
     fn after_power_cut(&self, dice: &mut Rng) -> Self {
         let mut bytes = self.bytes[..self.synced].to_vec();
@@ -153,19 +163,15 @@ impl Tree {
     }
 
     /// A copy that shares nothing, as the next process finds it after a kill.
-    pub(super) fn after_kill(&self) -> Self {
+    pub(super) fn after_kill(&self, dice: &mut Rng) -> Self {
         let mut copies = Copies::default();
-        let whole =
-            |node: &Node| Node { bytes: node.bytes.clone(), synced: node.synced, lost: node.lost.clone() };
+        let mut copy = |node: &Shared| copies.of(node, |node| node.after_kill(dice));
         let mut all = |names: &BTreeMap<PathBuf, Shared>| -> BTreeMap<PathBuf, Shared> {
-            names.iter().map(|(path, node)| (path.clone(), copies.of(node, whole))).collect()
+            names.iter().map(|(path, node)| (path.clone(), copy(node))).collect()
         };
         let (names, durable) = (all(&self.names), all(&self.durable));
         let pending = self.pending.iter().map(|Change(sets)| {
-            let copy = |(path, node): &(PathBuf, Option<Shared>)| {
-                (path.clone(), node.as_ref().map(|node| copies.of(node, whole)))
-            };
-            Change(sets.iter().map(copy).collect())
+            Change(sets.iter().map(|(path, node)| (path.clone(), node.as_ref().map(&mut copy))).collect())
         });
         let pending = pending.collect();
         Self { names, dirs: self.dirs.clone(), durable, pending }
