@@ -99,7 +99,8 @@ impl Tsdb {
         }
         let damages = Arc::new(Damages::register(registry));
         let reader = Reader { head: head.clone(), catalog: catalog.clone(), damages };
-        let replayed = replay::replay(&head, &disk, (&dir, &log_dir), &catalog.version())?;
+        let mut replayed = replay::replay(&head, &disk, (&dir, &log_dir), &catalog.version())?;
+        replayed.cut_bytes = opened.repair.map_or(0, |repair| repair.lost_bytes);
         replay::warm(&head).map_err(|error| Error::folder(&dir, &error))?;
         let log_bytes = opened.log.segments().iter().map(|segment| segment.bytes).sum();
         let compactor = compact::of(&head, &catalog, &disk, registry);

@@ -40,6 +40,9 @@ pub struct Replayed {
     pub lost: u64,
     /// Every damaged place, as text; at most the first hundred.
     pub damages: Vec<String>,
+    /// Bytes that were cut off the end of the log: the write that was under way at the last stop. After a clean
+    /// stop it is damage.
+    pub cut_bytes: u64,
     /// Series that the registry names, dead ones among them.
     pub(crate) named: u64,
 }

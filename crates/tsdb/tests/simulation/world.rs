@@ -1,0 +1,482 @@
+//! A store on a fault disk and a fake clock beside its model: runs the steps of a script.
+//!
+//! Everything happens on one thread but the log's, which the fault disk holds where order matters, so a seed always
+//! does the same. The exception: background work that the store starts by itself has threads of its own.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use nave_base::clock::{Clock, FakeClock};
+use nave_base::disk::{FaultDisk, Incident, What};
+use nave_base::metric::Registry;
+use nave_model::append::{Append, AppendError, Item, Outcome, Reason, SeriesRef};
+use nave_tsdb::{Options, Tsdb};
+
+use crate::content::{batch, labels};
+use crate::model::Model;
+use crate::script::{START_MS, Script, Setting, Step, Value, Write};
+
+pub const TENANTS: usize = 2;
+const DIR: &str = "/data";
+const FUTURE_MAX_MS: i64 = 3_600_000;
+/// Tries until a write must succeed once nothing is wrong any more.
+const TRIES_MAX: usize = 3;
+/// How much of a step stands in an error.
+const STEP_CHARS_MAX: usize = 200;
+
+pub struct World {
+    pub setting: Setting,
+    pub clock: Arc<FakeClock>,
+    pub disk: FaultDisk,
+    pub tsdb: Option<Tsdb>,
+    pub models: [Model; TENANTS],
+    references: BTreeMap<(u8, u16), SeriesRef>,
+    /// Oldest time that must be there.
+    pub floor: i64,
+    /// Bits were flipped at some time.
+    pub rotted: bool,
+    /// Bits that were flipped since the store was closed.
+    fresh_rot: Vec<Incident>,
+    power_cuts: usize,
+    /// When the step under way began: a slow disk moves the clock.
+    began: i64,
+    /// What went wrong with the disks of earlier lives.
+    pub incidents: Vec<Incident>,
+    /// Damage that the store named in this life.
+    pub named: Vec<String>,
+    pub counts: Counts,
+}
+
+/// What a run did; for the summary, and to see that nothing is idle.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Counts {
+    pub acknowledged: u64,
+    pub refused: u64,
+    pub failed: u64,
+    pub compared: u64,
+    pub opened: u64,
+    pub incidents: u64,
+}
+
+impl Counts {
+    pub fn add(&mut self, other: &Self) {
+        self.acknowledged += other.acknowledged;
+        self.refused += other.refused;
+        self.failed += other.failed;
+        self.compared += other.compared;
+        self.opened += other.opened;
+        self.incidents += other.incidents;
+    }
+}
+
+pub async fn run(script: &Script) -> Result<Counts, String> {
+    let clock = FakeClock::at(START_MS);
+    let disk = FaultDisk::new(script.seed, Some(clock.clone()));
+    let mut world = World {
+        setting: script.setting.clone(),
+        clock,
+        disk,
+        tsdb: None,
+        models: Default::default(),
+        references: BTreeMap::new(),
+        floor: i64::MIN,
+        rotted: false,
+        fresh_rot: Vec::new(),
+        power_cuts: 0,
+        began: START_MS,
+        incidents: Vec::new(),
+        named: Vec::new(),
+        counts: Counts::default(),
+    };
+    world.open().await?;
+    for (seed, step) in &script.steps {
+        world.disk.reseed(script.seed.wrapping_mul(1_000_003).wrapping_add(*seed));
+        let done = world.step(step).await;
+        done.map_err(|error| {
+            let step: String = format!("{step:?}").chars().take(STEP_CHARS_MAX).collect();
+            format!("step {seed}, {step}: {error}\n{}", world.account())
+        })?;
+    }
+    world.keep_incidents();
+    world.counts.incidents = world.incidents.len() as u64;
+    Ok(world.counts)
+}
+
+impl World {
+    async fn step(&mut self, step: &Step) -> Result<(), String> {
+        self.began = self.clock.now_ms();
+        match step {
+            Step::Append(write) => self.append(write).await?,
+            Step::Concurrent(writes) => self.concurrent(writes).await?,
+            Step::Query { seed, tenant, min, max } => self.query(*seed, *tenant, (*min, *max)).await?,
+            Step::Check => self.check().await?,
+            Step::Advance { ms } => self.clock.advance(Duration::from_millis(ms.unsigned_abs())),
+            Step::Retain => self.retain().await?,
+            Step::Restart => self.restart(0).await?,
+            Step::Kill => self.kill().await?,
+            Step::PowerCut { after } => self.disk.cut_power_after(Some(*after)),
+            Step::PowerCutInOpen { after } => self.power_cut(Some(*after)).await?,
+            Step::Full { room } => self.disk.set_limit(Some(self.disk.used() + room)),
+            Step::Room => {
+                self.disk.set_limit(None);
+                self.recover().await?;
+            }
+            Step::Faulty(faults) => self.disk.set_faults(*faults),
+            Step::Well => {
+                self.disk.set_faults(Default::default());
+                self.recover().await?;
+            }
+            Step::Rot { flips, closed: true } => self.restart(*flips).await?,
+            Step::Rot { flips, closed: false } => self.rot(*flips, |path| !can_refuse(path)),
+        }
+        if matches!(step, Step::PowerCut { after: 0 }) || self.disk.is_down() {
+            self.power_cut(None).await?;
+        }
+        Ok(())
+    }
+
+    pub fn tsdb(&self) -> &Tsdb {
+        self.tsdb.as_ref().expect("the store is open between steps")
+    }
+
+    async fn append(&mut self, write: &Write) -> Result<(), String> {
+        let answer = self.tsdb().append(batch(write, &self.references)).await;
+        self.note(write, answer)
+    }
+
+    /// All are under way before the first is written. Where the disk may refuse an operation before it comes to
+    /// the gate, they go one after the other.
+    async fn concurrent(&mut self, writes: &[Write]) -> Result<(), String> {
+        if self.troubled() {
+            for write in writes {
+                self.append(write).await?;
+            }
+            return Ok(());
+        }
+        let answers = {
+            let tsdb = self.tsdb.as_ref().expect("the store is open between steps");
+            let mut appends: Vec<_> = writes
+                .iter()
+                .map(|write| futures_util::future::maybe_done(tsdb.append(batch(write, &self.references))))
+                .map(Box::pin)
+                .collect();
+            self.disk.hold();
+            for append in &mut appends {
+                if futures_util::poll!(append.as_mut()).is_pending() {
+                    self.disk.wait_for_held();
+                }
+            }
+            self.disk.release();
+            join_all(appends.iter_mut().map(|append| append.as_mut())).await;
+            appends.iter_mut().map(|append| append.as_mut().take_output()).collect::<Vec<_>>()
+        };
+        for (write, answer) in writes.iter().zip(answers) {
+            self.note(write, answer.ok_or("an append gave no answer")?)?;
+        }
+        Ok(())
+    }
+
+    fn note(&mut self, write: &Write, answer: Result<Outcome, AppendError>) -> Result<(), String> {
+        let outcome = match answer {
+            Ok(outcome) => outcome,
+            Err(error) => return self.note_failure(write, &error),
+        };
+        let (mut floats, mut histograms) = (0, 0);
+        let sent = write.points.len();
+        let (tally, more) = (outcome.samples, outcome.histograms);
+        let told =
+            tally.stored + tally.duplicate + tally.rejected + more.stored + more.duplicate + more.rejected;
+        if told != sent {
+            return Err(format!("{sent} samples were sent, the answer tells of {told}"));
+        }
+        for point in write.in_order() {
+            let item = match point.value {
+                Value::Float(_) => Item::Sample(count(&mut floats)),
+                Value::Histogram(_) => Item::Histogram(count(&mut histograms)),
+            };
+            let refused = outcome.rejections.iter().find(|rejection| rejection.item == item);
+            let reason = refused.map(|rejection| &rejection.reason);
+            self.note_point(write.tenant, point.series, (point.t, point.value), reason)?;
+        }
+        let mut before = None;
+        let mut references = outcome.references.iter();
+        for point in &write.points {
+            if before != Some(point.series) {
+                before = Some(point.series);
+                let reference = references.next().ok_or("fewer references than series")?;
+                self.references.insert((write.tenant, point.series), *reference);
+            }
+        }
+        Ok(())
+    }
+
+    fn note_failure(&mut self, write: &Write, error: &AppendError) -> Result<(), String> {
+        if !self.troubled() && !self.disk.is_down() {
+            return Err(format!("an append failed on a disk that is well: {error}"));
+        }
+        self.attempted(write);
+        Ok(())
+    }
+
+    fn attempted(&mut self, write: &Write) {
+        for point in &write.points {
+            let model = &mut self.models[usize::from(write.tenant)];
+            model.slot(&labels(point.series), point.t).attempt(point.value);
+        }
+        self.counts.failed += 1;
+    }
+
+    fn note_point(
+        &mut self,
+        tenant: u8,
+        series: u16,
+        (t, value): (i64, Value),
+        refused: Option<&Reason>,
+    ) -> Result<(), String> {
+        let now = self.clock.now_ms();
+        let floor = self.floor();
+        let lost = self.rotted && !self.named.is_empty();
+        let slot = self.models[usize::from(tenant)].slot(&labels(series), t);
+        let wrong = |what: &str| Err(format!("{what}: series {series} at {t}, sent {value:?}, {slot:?}"));
+        self.counts.refused += u64::from(refused.is_some());
+        match refused {
+            None if t > now + FUTURE_MAX_MS => wrong("accepted, though it is too far ahead"),
+            None if slot.must_refuse(value) && t >= floor && !lost => wrong("a conflict was accepted"),
+            None => {
+                // What was there is lost, or may be.
+                slot.excused |= t < floor || slot.must_refuse(value);
+                slot.acknowledge(value);
+                self.counts.acknowledged += 1;
+                Ok(())
+            }
+            Some(Reason::Conflict { .. } | Reason::HistogramConflict { .. }) if slot.may_refuse(value) => {
+                Ok(())
+            }
+            Some(Reason::TooNew { .. }) if t > self.began + FUTURE_MAX_MS => Ok(()),
+            Some(Reason::TooOld { .. }) if t < floor => Ok(()),
+            Some(reason) => wrong(&format!("refused without reason ({reason})")),
+        }
+    }
+
+    /// Oldest time that must be accepted and kept.
+    pub fn floor(&self) -> i64 {
+        let kept = self.setting.retention_ms.map_or(i64::MIN, |kept| self.clock.now_ms() - kept);
+        kept.max(self.floor)
+    }
+
+    fn raise_floor(&mut self, floor: i64) {
+        self.floor = self.floor.max(floor);
+        let floor = self.floor();
+        self.models.iter_mut().for_each(|model| model.drop_before(floor));
+    }
+
+    async fn retain(&mut self) -> Result<(), String> {
+        let oldest = self.clock.now_ms() - self.setting.retention_ms.unwrap_or(i64::MAX / 2);
+        let done = self.tsdb().retain().await;
+        match done {
+            Ok(retained) => {
+                let by_size = self.setting.retention_bytes.is_some();
+                if retained.oldest > oldest && retained.oldest > self.floor && !by_size {
+                    return Err(format!("retention dropped up to {}, allowed was {oldest}", retained.oldest));
+                }
+                self.raise_floor(retained.oldest);
+                Ok(())
+            }
+            // What it had dropped by size by then nobody tells: the next run does.
+            Err(_) if self.troubled() || self.disk.is_down() => {
+                if self.setting.retention_bytes.is_some() {
+                    self.raise_floor(i64::MAX);
+                }
+                Ok(())
+            }
+            Err(error) => Err(format!("retention failed on a disk that is well: {error}")),
+        }
+    }
+
+    /// Once nothing is wrong any more, writes succeed by themselves.
+    async fn recover(&mut self) -> Result<(), String> {
+        if self.disk.is_down() || self.troubled() {
+            return Ok(());
+        }
+        let t = self.clock.now_ms();
+        let points = vec![crate::script::Point { series: 3, t, value: Value::Float(1f64.to_bits()) }];
+        let write = Write { tenant: 0, references: true, points };
+        for _ in 0..TRIES_MAX {
+            let answer = self.tsdb().append(batch(&write, &self.references)).await;
+            if answer.is_ok() {
+                return self.note(&write, answer);
+            }
+            self.attempted(&write);
+        }
+        if self.disk.is_down() { Ok(()) } else { Err("writes fail on a disk that is well again".to_owned()) }
+    }
+
+    fn rot(&mut self, flips: u8, pick: fn(&Path) -> bool) {
+        for _ in 0..flips {
+            self.fresh_rot.extend(self.disk.rot(pick));
+        }
+        self.rotted |= !self.fresh_rot.is_empty();
+    }
+
+    /// Without manifest or registry nothing can be said of the rest: the store names the file and does not open. Then
+    /// the file is restored from its copy; whether there was something to restore.
+    fn restore(&mut self, error: &str) -> bool {
+        let named = |incident: &Incident| {
+            can_refuse(&incident.path) && error.contains(&incident.path.display().to_string())
+        };
+        let named: Vec<_> = self.fresh_rot.extract_if(.., |incident| named(incident)).collect();
+        for Incident { path, what, .. } in &named {
+            if let What::Rotted { offset, mask } = what {
+                self.disk.flip(path, *offset, *mask);
+            }
+        }
+        !named.is_empty()
+    }
+
+    fn keep_incidents(&mut self) {
+        self.incidents.extend(self.disk.incidents());
+    }
+
+    /// Closes, lets bits rot, opens.
+    async fn restart(&mut self, flips: u8) -> Result<(), String> {
+        self.tsdb().close().await;
+        self.tsdb = None;
+        self.fresh_rot.clear();
+        self.rot(flips, |path| !path.ends_with("lock"));
+        if self.disk.is_down() { Ok(()) } else { self.open().await }
+    }
+
+    async fn kill(&mut self) -> Result<(), String> {
+        self.keep_incidents();
+        let disk = self.disk.after_kill();
+        self.tsdb = None;
+        self.disk = disk;
+        self.open().await?;
+        self.check().await
+    }
+
+    /// Loses the power now or, when the store is to be opened meanwhile, soon after that began.
+    async fn power_cut(&mut self, again: Option<u64>) -> Result<(), String> {
+        self.keep_incidents();
+        self.power_cuts += 1;
+        let disk = self.disk.after_power_cut();
+        self.tsdb = None;
+        self.disk = disk;
+        if again.is_some() {
+            self.disk.cut_power_after(again);
+            self.try_open().await?;
+            self.tsdb = None;
+            if self.rotted {
+                self.excuse_all();
+            }
+            self.keep_incidents();
+            self.disk = self.disk.after_power_cut();
+        }
+        self.open().await?;
+        self.check().await
+    }
+
+    async fn open(&mut self) -> Result<(), String> {
+        self.open_somehow().await?;
+        if self.tsdb.is_some() && self.rotted && !self.named.is_empty() {
+            // The next life need not tell of it again, so what is missing is noted now.
+            self.check().await?;
+            if self.disk.is_down() {
+                self.excuse_all();
+            }
+        }
+        Ok(())
+    }
+
+    /// Damage was or may have been named where nobody could look at what is missing.
+    fn excuse_all(&mut self) {
+        self.models.iter_mut().for_each(|model| model.drop_before(i64::MAX));
+    }
+
+    async fn open_somehow(&mut self) -> Result<(), String> {
+        if self.try_open().await? || self.disk.is_down() {
+            return Ok(());
+        }
+        // The disk failed: no more of that.
+        self.disk.set_faults(Default::default());
+        self.disk.set_limit(None);
+        if self.try_open().await? || self.disk.is_down() {
+            return Ok(());
+        }
+        Err("the store does not open on a disk that is well again".to_owned())
+    }
+
+    /// Opens; `false` when the disk did not let it.
+    async fn try_open(&mut self) -> Result<bool, String> {
+        self.named.clear();
+        let Setting { segment_bytes, retention_ms, retention_bytes, .. } = self.setting;
+        let options = Options {
+            segment_bytes,
+            retention_ms,
+            retention_bytes,
+            future_max_ms: FUTURE_MAX_MS,
+            ..Options::new(DIR)
+        };
+        let disk = Arc::new(self.disk.clone());
+        match Tsdb::open(options, disk, self.clock.clone(), &Registry::default()) {
+            Ok(tsdb) => {
+                self.named = tsdb.replayed().damages.clone();
+                let cut = tsdb.replayed().cut_bytes;
+                if cut > 0 && self.rotted {
+                    // Nobody can tell a flipped bit there from a torn write.
+                    self.named.push(format!("{cut} bytes were cut off the end of the log"));
+                }
+                self.tsdb = Some(tsdb);
+                self.counts.opened += 1;
+                let wrong = self.named.iter().find(|damage| !self.may_be_named(damage));
+                wrong.map_or(Ok(true), |wrong| Err(format!("damage is named where there is none: {wrong}")))
+            }
+            Err(_) if self.troubled() || self.disk.is_down() => {
+                if self.rotted {
+                    self.excuse_all();
+                }
+                Ok(false)
+            }
+            Err(error) if self.restore(&error.to_string()) => Box::pin(self.try_open()).await,
+            Err(error) => Err(format!("the store does not open: {error}")),
+        }
+    }
+
+    /// Whether the disk fails operations or has no room.
+    fn troubled(&self) -> bool {
+        self.disk.trouble() != Default::default()
+    }
+
+    /// Damage without flipped bits and failed operations is a false alarm, but for one: of the records of one group
+    /// a power cut can leave a later one whole and one before it torn. Nothing of such a group was acknowledged.
+    fn may_be_named(&self, damage: &str) -> bool {
+        let torn = damage.contains("the checksum of a record does not fit its bytes");
+        self.rotted || self.had_errors() || self.power_cuts > 0 && torn
+    }
+
+    /// Whether an operation failed, ever: files may then hold what nobody meant.
+    pub fn had_errors(&self) -> bool {
+        let failed = |incident: &Incident| matches!(incident.what, What::Failed(_) | What::Full);
+        self.incidents.iter().any(failed) || self.disk.incidents().iter().any(failed)
+    }
+
+    fn account(&self) -> String {
+        let now = self.disk.incidents();
+        let last: Vec<_> =
+            self.incidents.iter().chain(&now).rev().take(20).map(ToString::to_string).collect();
+        format!("damage named: {:?}\nlast incidents, newest first:\n  {}", self.named, last.join("\n  "))
+    }
+}
+
+/// Files that the store does not open without. They change while it is open, so they rot only while it is closed.
+fn can_refuse(path: &Path) -> bool {
+    path.ends_with("lock") || path.ends_with("manifest") || path.starts_with("/data/series")
+}
+
+fn count(n: &mut u32) -> u32 {
+    *n += 1;
+    *n - 1
+}
