@@ -13,7 +13,8 @@ use nave_wire::write_v1::Encoder;
 use crate::harness::{PATIENCE, Server, free_port};
 
 const WRITERS: usize = 4;
-const ROUNDS: usize = 20;
+/// Kills, unless `NAVE_KILL_ROUNDS` says another number; 50 before a release.
+const ROUNDS: usize = 10;
 const SERIES_PER_WRITER: usize = 5;
 /// How often the delay from scrape to query is looked at.
 const LOOKS: usize = 4;
@@ -53,11 +54,12 @@ async fn write(hub: Arc<Server>, writer: usize, start: i64, stop: Arc<AtomicBool
 async fn sigkill_loses_no_acknowledged_sample() {
     let clock = SystemClock::shared();
     let mut random = fastrand::Rng::with_seed(7);
-    let base = clock.now_ms() - 600_000;
+    let base = clock.now_ms() - 1_200_000;
     let mut hub = Arc::new(Server::hub("global: {}\n", &[]).await);
     let mut acknowledged = vec![Vec::new(); WRITERS];
     let mut sent = vec![Vec::new(); WRITERS];
-    for round in 0..ROUNDS {
+    let rounds = std::env::var("NAVE_KILL_ROUNDS").map_or(ROUNDS, |n| n.parse().expect("a number of rounds"));
+    for round in 0..rounds {
         let stop = Arc::new(AtomicBool::new(false));
         let start = base + (round as i64) * 20_000;
         let tasks: Vec<_> = (0..WRITERS)
@@ -77,14 +79,14 @@ async fn sigkill_loses_no_acknowledged_sample() {
         server.wait_ready().await;
     }
     let total: usize = acknowledged.iter().map(Vec::len).sum();
-    assert!(total > ROUNDS, "the test wrote next to nothing: {total}");
+    assert!(total > rounds, "the test wrote next to nothing: {total}");
     check_ledger(&hub, base, &acknowledged, &sent).await;
-    eprintln!("{ROUNDS} kills, {} acknowledged samples, 0 lost", total * SERIES_PER_WRITER);
+    eprintln!("{rounds} kills, {} acknowledged samples, 0 lost", total * SERIES_PER_WRITER);
 }
 
 async fn check_ledger(hub: &Server, base: i64, acknowledged: &[Vec<i64>], sent: &[Vec<i64>]) {
-    let now = format!("{}", (base + 600_000) as f64 / 1000.0);
-    let query = "durable[700s]";
+    let now = format!("{}", (base + 1_200_000) as f64 / 1000.0);
+    let query = "durable[1300s]";
     let answer = hub.api("/api/v1/query", &[("query", query), ("time", &now)]).await;
     let rows = answer["data"]["result"].as_array().unwrap_or_else(|| panic!("{answer}"));
     assert_eq!(rows.len(), WRITERS * SERIES_PER_WRITER);

@@ -7,6 +7,7 @@ mod cluster;
 mod compliance;
 mod differential;
 mod durability;
+mod full_disk;
 mod harness;
 mod hub;
 mod peers;
