@@ -186,17 +186,19 @@ impl Share<'_> {
 
     /// The series of a sample that is kept.
     fn wanted(&mut self, id: u32, t: i64) -> Option<Arc<Series>> {
-        if t < self.oldest {
-            self.found.skipped += 1;
-            return None;
-        }
         let series = match &self.current {
             Some((known, series)) if *known == id => series,
             _ => &self.current.insert((id, self.head.table.get(id))).1,
         };
         if series.is_none() {
-            self.found.lost += 1;
+            // Its name is lost, its number is not free: the next start would give these samples to whoever had it.
+            self.head.next_id.fetch_max(id.saturating_add(1), Ordering::Relaxed);
         }
+        if t < self.oldest {
+            self.found.skipped += 1;
+            return None;
+        }
+        self.found.lost += u64::from(series.is_none());
         series.clone()
     }
 }
