@@ -21,12 +21,23 @@ pub struct Slot {
     pub later: Vec<Value>,
     /// May be missing.
     pub excused: bool,
+    /// Flushes when it was acknowledged: memory may forget it after the next.
+    pub born: u64,
+}
+
+/// Whether a sample may be missing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Excuse {
+    No,
+    Now,
+    ForGood,
 }
 
 impl Slot {
     /// `value` was called stored or duplicate.
-    pub fn acknowledge(&mut self, value: Value) {
+    pub fn acknowledge(&mut self, value: Value, flushes: u64) {
         if !self.acknowledged {
+            self.born = flushes;
             self.acknowledged = true;
             self.first.retain(|other| *other != value);
             self.first.push(value);
@@ -49,18 +60,18 @@ impl Slot {
     }
 
     /// Whether accepting `value` contradicts what must be there.
-    pub fn must_refuse(&self, value: Value) -> bool {
-        self.acknowledged && !self.excused && !self.first.contains(&value)
+    pub fn must_refuse(&self, value: Value, flushes: u64) -> bool {
+        self.acknowledged && !self.excused && self.born == flushes && !self.first.contains(&value)
     }
 
     /// What was seen is compared; an acknowledged slot is from now on what was seen.
-    pub fn see(&mut self, seen: Option<&Seen>, excuse: bool) -> Result<(), String> {
+    pub fn see(&mut self, seen: Option<&Seen>, excuse: Excuse) -> Result<(), String> {
         let Some(seen) = seen else {
             if self.acknowledged && !self.excused {
-                if !excuse {
+                if excuse == Excuse::No {
                     return Err(format!("an acknowledged sample is missing: {self:?}"));
                 }
-                self.excused = true;
+                self.excused = excuse == Excuse::ForGood;
             }
             return Ok(());
         };
@@ -72,8 +83,8 @@ impl Slot {
             }
             return Ok(());
         }
-        if self.later.iter().any(|value| seen.is(*value)) && (self.excused || excuse) {
-            self.excused = true;
+        if self.later.iter().any(|value| seen.is(*value)) && (self.excused || excuse != Excuse::No) {
+            self.excused |= excuse == Excuse::ForGood;
             return Ok(());
         }
         Err(format!("a value that nobody wrote or another one hides: {seen:?}, expected {self:?}"))

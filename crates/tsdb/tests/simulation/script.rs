@@ -69,6 +69,8 @@ pub enum Step {
         ms: i64,
     },
     Retain,
+    /// Moves what is in memory into files.
+    Flush,
     /// Closes and opens.
     Restart,
     /// The process is killed, and another one finds what it wrote.
@@ -101,6 +103,8 @@ pub struct Setting {
     pub segment_bytes: u64,
     pub retention_ms: Option<i64>,
     pub retention_bytes: Option<u64>,
+    /// How long flushed samples stay in memory.
+    pub hot_ms: i64,
 }
 
 impl Write {
@@ -136,6 +140,7 @@ impl Script {
             segment_bytes: *pick(&mut dice, &[300, 1000, 4000, 20_000]),
             retention_ms: *pick(&mut dice, &[None, Some(2 * HOUR_MS), Some(15 * 24 * HOUR_MS)]),
             retention_bytes: *pick(&mut dice, &[None, None, Some(3000), Some(20_000)]),
+            hot_ms: *pick(&mut dice, &[0, MINUTE_MS, HOUR_MS]),
         };
         let length = dice.usize(10..60);
         let mut author = Author { dice, kinds, now: START_MS, series: 6, written: Vec::new() };
@@ -173,13 +178,14 @@ impl Author {
     fn step(&mut self) -> Step {
         let Kinds { crashes, full, errors, rots } = self.kinds;
         let when = |there: bool, weight: u32| if there { weight } else { 0 };
-        let weights: [(u32, Make); 12] = [
+        let weights: [(u32, Make); 13] = [
             (30, |author| Step::Append(author.write())),
             (5, |author| Step::Concurrent((0..author.dice.u8(2..6)).map(|_| author.write()).collect())),
             (12, Self::query),
             (4, |_| Step::Check),
             (10, Self::advance),
             (4, |_| Step::Retain),
+            (5, |_| Step::Flush),
             (3, |_| Step::Restart),
             (when(crashes, 2), |_| Step::Kill),
             (when(crashes, 6), Self::power_cut),

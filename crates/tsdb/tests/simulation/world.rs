@@ -41,6 +41,8 @@ pub struct World {
     /// Bits that were flipped since the store was closed.
     fresh_rot: Vec<Incident>,
     power_cuts: usize,
+    /// Flushes that were tried.
+    flushes: u64,
     /// When the step under way began: a slow disk moves the clock.
     began: i64,
     /// What went wrong with the disks of earlier lives.
@@ -86,6 +88,7 @@ pub async fn run(script: &Script) -> Result<Counts, String> {
         rotted: false,
         fresh_rot: Vec::new(),
         power_cuts: 0,
+        flushes: 0,
         began: START_MS,
         incidents: Vec::new(),
         named: Vec::new(),
@@ -115,6 +118,7 @@ impl World {
             Step::Check => self.check().await?,
             Step::Advance { ms } => self.clock.advance(Duration::from_millis(ms.unsigned_abs())),
             Step::Retain => self.retain().await?,
+            Step::Flush => self.flush().await?,
             Step::Restart => self.restart(0).await?,
             Step::Kill => self.kill().await?,
             Step::PowerCut { after } => self.disk.cut_power_after(Some(*after)),
@@ -238,17 +242,20 @@ impl World {
     ) -> Result<(), String> {
         let now = self.clock.now_ms();
         let floor = self.floor();
+        let flushes = self.flushes;
         let lost = self.rotted && !self.named.is_empty();
         let slot = self.models[usize::from(tenant)].slot(&labels(series), t);
         let wrong = |what: &str| Err(format!("{what}: series {series} at {t}, sent {value:?}, {slot:?}"));
         self.counts.refused += u64::from(refused.is_some());
         match refused {
             None if t > now + FUTURE_MAX_MS => wrong("accepted, though it is too far ahead"),
-            None if slot.must_refuse(value) && t >= floor && !lost => wrong("a conflict was accepted"),
+            None if slot.must_refuse(value, flushes) && t >= floor && !lost => {
+                wrong("a conflict was accepted")
+            }
             None => {
                 // What was there is lost, or may be.
-                slot.excused |= t < floor || slot.must_refuse(value);
-                slot.acknowledge(value);
+                slot.excused |= t < floor || slot.must_refuse(value, flushes);
+                slot.acknowledge(value, flushes);
                 self.counts.acknowledged += 1;
                 Ok(())
             }
@@ -274,6 +281,7 @@ impl World {
     }
 
     async fn retain(&mut self) -> Result<(), String> {
+        self.flushes += 1;
         let oldest = self.clock.now_ms() - self.setting.retention_ms.unwrap_or(i64::MAX / 2);
         let done = self.tsdb().retain().await;
         match done {
@@ -293,6 +301,15 @@ impl World {
                 Ok(())
             }
             Err(error) => Err(format!("retention failed on a disk that is well: {error}")),
+        }
+    }
+
+    async fn flush(&mut self) -> Result<(), String> {
+        self.flushes += 1;
+        match self.tsdb().flush().await {
+            Ok(_) => Ok(()),
+            Err(_) if self.troubled() || self.disk.is_down() => Ok(()),
+            Err(error) => Err(format!("a flush failed on a disk that is well: {error}")),
         }
     }
 
@@ -412,12 +429,13 @@ impl World {
     /// Opens; `false` when the disk did not let it.
     async fn try_open(&mut self) -> Result<bool, String> {
         self.named.clear();
-        let Setting { segment_bytes, retention_ms, retention_bytes, .. } = self.setting;
+        let Setting { segment_bytes, retention_ms, retention_bytes, hot_ms } = self.setting;
         let options = Options {
             segment_bytes,
             retention_ms,
             retention_bytes,
             future_max_ms: FUTURE_MAX_MS,
+            hot_ms,
             ..Options::new(DIR)
         };
         let disk = Arc::new(self.disk.clone());
