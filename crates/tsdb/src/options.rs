@@ -41,6 +41,8 @@ pub struct Options {
     pub resident_bytes: Option<fn() -> Option<usize>>,
     /// How long samples stay in memory after they were flushed, in ms, while there is room.
     pub hot_ms: i64,
+    /// Threads that rebuild memory at the start; `None` is one per core.
+    pub replay_threads: Option<usize>,
 }
 
 impl Options {
@@ -65,6 +67,7 @@ impl Options {
             memory_limit: None,
             resident_bytes: None,
             hot_ms: 45 * 60_000,
+            replay_threads: None,
         }
     }
 }

@@ -168,7 +168,8 @@ impl FaultDisk {
     pub fn rot(&self, mut pick: impl FnMut(&Path) -> bool) -> Option<Incident> {
         let mut guard = self.0.state.lock();
         let state = &mut *guard;
-        let files: Vec<_> = state.tree.names.iter().filter(|(path, _)| pick(path)).collect();
+        let mut files: Vec<_> = state.tree.names.iter().filter(|(path, _)| pick(path)).collect();
+        files.sort_by_key(|(_, node)| node.lock().number);
         let total: usize = files.iter().map(|(_, node)| node.lock().bytes.len()).sum();
         if total == 0 {
             return None;
@@ -314,9 +315,7 @@ impl State {
         if self.room() == 0 {
             return Err(self.full(path));
         }
-        let node = Shared::default();
-        self.tree.change(vec![(path.to_owned(), Some(node.clone()))]);
-        Ok(node)
+        Ok(self.tree.make(path))
     }
 
     fn list(&self, dir: &Path) -> io::Result<Vec<Entry>> {

@@ -26,7 +26,7 @@ pub(super) fn replay(
     if !samples {
         return Ok(());
     }
-    let threads = threads();
+    let threads = threads(head);
     let share = |number: usize| {
         let oldest = head.oldest_at(head.clock.now_ms());
         let mut share =

@@ -51,8 +51,9 @@ const DAMAGES_MAX: usize = 100;
 /// More threads than this wait for memory, not for the processor.
 const THREADS_MAX: usize = 16;
 
-pub(crate) fn threads() -> usize {
-    std::thread::available_parallelism().map_or(1, usize::from).min(THREADS_MAX)
+fn threads(head: &Head) -> usize {
+    let cores = || std::thread::available_parallelism().map_or(1, usize::from);
+    head.options.replay_threads.unwrap_or_else(cores).clamp(1, THREADS_MAX)
 }
 
 /// Reads everything that `version` names, and the log behind it, into `head`, but for the label index.
@@ -65,7 +66,7 @@ pub(crate) fn replay(
     let mut found = Replayed::default();
     head.raise_floor(version.floor);
     head.next_id.fetch_max(version.next_id, Ordering::Relaxed);
-    let registry = registry::load(head, disk, dir, version, threads())?;
+    let registry = registry::load(head, disk, dir, version, threads(head))?;
     found.named = registry.series as u64;
     registry.damages.into_iter().for_each(|what| note_damage(head, &mut found, what));
     if version.log_start == 0 {

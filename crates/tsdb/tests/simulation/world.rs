@@ -436,6 +436,7 @@ impl World {
             retention_bytes,
             future_max_ms: FUTURE_MAX_MS,
             hot_ms,
+            replay_threads: Some(1),
             ..Options::new(DIR)
         };
         let disk = Arc::new(self.disk.clone());

@@ -18,6 +18,8 @@ pub(super) type Shared = Arc<Mutex<Node>>;
 
 #[derive(Debug, Default)]
 pub(super) struct Node {
+    /// Counts the files as they are made: names may be random, the order in which they appear is not.
+    pub(super) number: u64,
     /// What readers see.
     pub(super) bytes: Vec<u8>,
     /// Bytes before this are durable, but for `lost`.
@@ -51,7 +53,7 @@ impl Node {
         for range in &self.lost {
             tear(&mut bytes[range.clone()], range.start, dice);
         }
-        Self { bytes, synced: self.synced, lost: Vec::new() }
+        Self { number: self.number, bytes, synced: self.synced, lost: Vec::new() }
     }
 
     /// What is on disk once the power is back.
@@ -70,7 +72,7 @@ impl Node {
         if dice.bool() {
             tear(&mut bytes[self.synced..], self.synced, dice);
         }
-        Self { synced: bytes.len(), bytes, lost: Vec::new() }
+        Self { number: self.number, synced: bytes.len(), bytes, lost: Vec::new() }
     }
 }
 
@@ -112,12 +114,21 @@ impl Change {
 pub(super) struct Tree {
     pub(super) names: BTreeMap<PathBuf, Shared>,
     pub(super) dirs: BTreeSet<PathBuf>,
+    /// Files made so far.
+    made: u64,
     durable: BTreeMap<PathBuf, Shared>,
     /// Changes since their folder was synced, in order.
     pending: Vec<Change>,
 }
 
 impl Tree {
+    pub(super) fn make(&mut self, path: &Path) -> Shared {
+        self.made += 1;
+        let node = Arc::new(Mutex::new(Node { number: self.made, ..Node::default() }));
+        self.change(vec![(path.to_owned(), Some(node.clone()))]);
+        node
+    }
+
     /// Sets some names at once; not yet durable.
     pub(super) fn change(&mut self, sets: Vec<(PathBuf, Option<Shared>)>) {
         let change = Change(sets);
@@ -159,7 +170,7 @@ impl Tree {
             (path.clone(), copies.of(node, |node| node.after_power_cut(dice)))
         };
         let names: BTreeMap<_, _> = names.iter().map(copy).collect();
-        Self { durable: names.clone(), names, dirs: self.dirs.clone(), pending: Vec::new() }
+        Self { durable: names.clone(), names, dirs: self.dirs.clone(), made: self.made, pending: Vec::new() }
     }
 
     /// A copy that shares nothing, as the next process finds it after a kill.
@@ -174,7 +185,7 @@ impl Tree {
             Change(sets.iter().map(|(path, node)| (path.clone(), node.as_ref().map(&mut copy))).collect())
         });
         let pending = pending.collect();
-        Self { names, dirs: self.dirs.clone(), durable, pending }
+        Self { names, dirs: self.dirs.clone(), made: self.made, durable, pending }
     }
 }
 
