@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use nave_base::varint;
 use nave_model::label::Labels;
@@ -17,9 +18,14 @@ const PART: &str = "index rows";
 const CACHED_SYMBOLS_MAX: usize = 1 << 17;
 const CACHED_BYTES_MAX: usize = 16 << 20;
 
+/// Rows opened by this process so far, and one more.
+static OPENED: AtomicU64 = AtomicU64::new(1);
+
 /// The rows of an index: tables in memory, blocks checked when they are read.
 #[derive(Debug)]
 pub(super) struct Rows {
+    /// Which of all rows opened by this process: caches of others are of no use here.
+    number: u64,
     series: u32,
     bytes: Vec<u8>,
     /// All label names, in byte order.
@@ -30,9 +36,11 @@ pub(super) struct Rows {
     blocks: Vec<(usize, usize, bool)>,
 }
 
-/// The block of rows that was read last, and the symbols met so far. One per query and index.
+/// The block of rows that was read last, and the symbols met so far. One per query; going from index to index empties it.
 #[derive(Debug, Default)]
 pub struct RowCache {
+    /// The rows that it is of.
+    of: u64,
     block: Option<usize>,
     /// Symbols of all rows, one after the other.
     cells: Vec<u32>,
@@ -99,7 +107,8 @@ impl Rows {
         names.dedup();
         let place = |name: &str| names.partition_point(|known| **known < *name) as u32;
         let schemas = lists.iter().map(|list| list.iter().map(|name| place(name)).collect()).collect();
-        Ok(Self { series, names, schemas, blocks, bytes })
+        let number = OPENED.fetch_add(1, Ordering::Relaxed);
+        Ok(Self { number, series, names, schemas, blocks, bytes })
     }
 
     pub(super) fn names(&self) -> &[Box<str>] {
@@ -128,6 +137,9 @@ impl Rows {
         if series >= self.series {
             let what = format!("expected one of {} series, came {series}", self.series);
             return Err(Damage::new(PART, 0, what));
+        }
+        if cache.of != self.number {
+            *cache = RowCache { of: self.number, ..RowCache::default() };
         }
         let block = series as usize / ROWS;
         if cache.block != Some(block) {

@@ -70,6 +70,18 @@ fn series_are_found_and_come_back() {
 }
 
 #[test]
+fn a_cache_of_another_index_is_emptied() {
+    let one = fleet();
+    let other: Vec<Labels> = one.iter().skip(1).cloned().collect();
+    let (a, b) = (open(write(&one)).unwrap(), open(write(&other)).unwrap());
+    let (mut cache, mut scratch) = (RowCache::default(), Scratch::new().unwrap());
+    for i in 0..300 {
+        assert_eq!(a.labels(i, &mut cache, &mut scratch).unwrap(), one[i as usize]);
+        assert_eq!(b.labels(i, &mut cache, &mut scratch).unwrap(), other[i as usize]);
+    }
+}
+
+#[test]
 fn an_empty_index_and_a_series_without_labels() {
     let index = open(write(&[])).unwrap();
     assert_eq!((index.series(), index.symbols()), (0, 0));
