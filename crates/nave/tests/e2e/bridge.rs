@@ -1,16 +1,19 @@
 //! Taking over from a real Prometheus, and handing back to it: the answers stay the same.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
 
 use nave_base::clock::SystemClock;
+use nave_base::disk::LocalDisk;
 use nave_model::append::HistogramSample;
 use nave_model::histogram::{CounterResetHint, Histogram, Span};
 use nave_model::label::Labels;
 use nave_model::sample::stale_nan;
-use nave_model::time::Timestamp;
+use nave_model::time::{TimeRange, Timestamp};
+use nave_prometheus_block::directory::{Directory, Item};
 use nave_wire::write_v1::{Encoder, Series};
 use serde_json::Value;
 
@@ -287,4 +290,44 @@ async fn import_in_the_background_and_by_hand() {
         ["tsdb", "export", "--storage.tsdb.path=other", match_cluster, "--match=backfilled_total", "out"];
     let exported = nave(&source.home, &export);
     assert!(exported.contains("blocks with"), "{exported}");
+}
+
+/// Every sample of a data directory, bit for bit, by series and time.
+fn content(dir: &Path) -> BTreeMap<(String, i64), String> {
+    let mut all = BTreeMap::new();
+    let directory = Directory::open(&LocalDisk::shared(), dir).unwrap();
+    let read = directory.read::<nave_prometheus_block::Error>(TimeRange::ALL, |item| {
+        let Item::Samples(labels, columns) = item else { return Ok(()) };
+        for (t, value) in columns.timestamps.iter().zip(&columns.values) {
+            all.insert((labels.to_string(), t.0), format!("{:x}", value.to_bits()));
+        }
+        for (at, histogram) in &columns.histograms {
+            // What is said of resets depends on where chunks begin.
+            let histogram =
+                Histogram { counter_reset_hint: CounterResetHint::Unknown, ..(**histogram).clone() };
+            all.insert((labels.to_string(), columns.timestamps[*at as usize].0), format!("{histogram:?}"));
+        }
+        Ok(())
+    });
+    assert!(read.unwrap().damage.is_empty(), "{}", dir.display());
+    all
+}
+
+#[test]
+fn the_corpora_are_imported_and_exported_exactly() {
+    let Some(_) = corpus("tsdb/FORMATS.md") else { return };
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/corpora");
+    let corpora = std::env::var_os("NAVE_CORPORA").map_or(root, PathBuf::from).join("tsdb");
+    let home = tempfile::tempdir().unwrap();
+    let sources = ["block-level1", "block-level2", "wal/none", "wal/snappy", "wal/zstd"];
+    for (n, source) in sources.into_iter().map(|name| corpora.join(name)).enumerate() {
+        let (data, out) = (format!("data{n}"), format!("out{n}"));
+        let path = format!("--storage.tsdb.path={data}");
+        nave(home.path(), &["tsdb", "import", source.to_str().unwrap(), &path]);
+        nave(home.path(), &["tsdb", "export", &path, &out]);
+        let (got, want) = (content(&home.path().join(out)), content(&source));
+        let wrong = want.iter().find(|(key, sample)| got.get(key) != Some(sample));
+        assert!(wrong.is_none(), "{}: {wrong:?}", source.display());
+        assert_eq!(got.len(), want.len(), "{}", source.display());
+    }
 }
