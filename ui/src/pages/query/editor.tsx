@@ -127,6 +127,8 @@ export default function Editor(props: Props) {
       ],
     });
     view = new EditorView({ state, parent: root, root });
+    // The answer may have been there before the editor.
+    if (props.mistake) mark(props.mistake);
   });
   createEffect(
     on(
@@ -138,28 +140,15 @@ export default function Editor(props: Props) {
       },
     ),
   );
-  createEffect(
-    on(
-      () => props.mistake,
-      (mistake) => {
-        if (!view) return;
-        const length = view.state.doc.length;
-        const from = Math.min(mistake?.at ?? 0, length);
-        const found = mistake
-          ? [
-              {
-                from: from === length ? Math.max(0, from - 1) : from,
-                to: Math.min(from + 1, length),
-                severity: 'error' as const,
-                message: mistake.message,
-              },
-            ]
-          : [];
-        view.dispatch(setDiagnostics(view.state, found));
-      },
-      { defer: true },
-    ),
-  );
+  const mark = (mistake: Mistake | undefined) => {
+    if (!view) return;
+    const { length } = view.state.doc;
+    const from = Math.max(0, Math.min(mistake?.at ?? 0, length - 1));
+    const to = Math.min(from + 1, length);
+    const found = mistake ? [{ from, to, severity: 'error' as const, message: mistake.message }] : [];
+    view.dispatch(setDiagnostics(view.state, found));
+  };
+  createEffect(on(() => props.mistake, mark, { defer: true }));
   onCleanup(() => view?.destroy());
   return <div class="editor-host" ref={host} />;
 }
