@@ -1,6 +1,6 @@
 //! Finding known series without decoding labels: by raw label bytes, and by number.
 //!
-//! Both tables are split into shards with locks of their own, so that cores do not wait for each other.
+//! Both tables are split into parts with locks of their own, so that cores do not wait for each other.
 //! The key of raw bytes is a 128-bit SipHash-1-3 with the secret of the data folder: two byte strings are taken
 //! for the same series when their hashes are equal, so nobody may be able to make them equal. Keys outlive the
 //! process, so nothing goes into them that means something else after a restart.
@@ -8,9 +8,8 @@
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::io;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
-use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 use nave_base::disk::SharedDisk;
 use nave_model::append::{Contradiction, LabelFormat, Principal};
@@ -182,19 +181,38 @@ impl Hasher for Passed {
     }
 }
 
-/// Series by number.
+/// Numbers under one lock.
+const GROUP: usize = 1 << 10;
+/// Groups that are made together.
+const GROUPS: usize = 1 << 6;
+const PAGE: usize = GROUP * GROUPS;
+const PAGES: usize = (u32::MAX as usize + 1) / PAGE;
+
+/// Series by number. Numbers are given away one after the other, so a place for each costs less than a hash table, and
+/// groups whose series are all gone give their memory back.
 #[derive(Debug)]
 pub(crate) struct SeriesTable {
-    shards: Vec<RwLock<HashMap<u32, Arc<Series>, FixedState>>>,
+    pages: Box<[OnceLock<Box<[RwLock<Group>]>>]>,
+}
+
+#[derive(Debug, Default)]
+struct Group {
+    places: Vec<Option<Arc<Series>>>,
+    living: usize,
 }
 
 impl SeriesTable {
     pub(crate) fn new() -> Self {
-        Self { shards: (0..SHARDS).map(|_| RwLock::default()).collect() }
+        Self { pages: (0..PAGES).map(|_| OnceLock::new()).collect() }
+    }
+
+    fn group(&self, id: u32) -> Option<&RwLock<Group>> {
+        let groups = self.pages[id as usize / PAGE].get()?;
+        Some(&groups[id as usize / GROUP % GROUPS])
     }
 
     pub(crate) fn get(&self, id: u32) -> Option<Arc<Series>> {
-        self.shard(id).read().get(&id).cloned()
+        self.group(id)?.read().places.get(id as usize % GROUP)?.clone()
     }
 
     pub(crate) fn insert(&self, series: Arc<Series>) {
@@ -203,28 +221,35 @@ impl SeriesTable {
 
     /// As [`SeriesTable::insert`]; gives whether the number was free.
     pub(crate) fn insert_new(&self, series: Arc<Series>) -> bool {
-        self.shard(series.id).write().insert(series.id, series).is_none()
-    }
-
-    /// Makes room for `count` series.
-    pub(crate) fn reserve(&self, count: usize) {
-        self.shards.iter().for_each(|shard| shard.write().reserve(count / SHARDS));
+        let id = series.id as usize;
+        let page = self.pages[id / PAGE].get_or_init(|| (0..GROUPS).map(|_| RwLock::default()).collect());
+        let mut group = page[id / GROUP % GROUPS].write();
+        if group.places.is_empty() {
+            group.places = vec![None; GROUP];
+        }
+        let is_new = group.places[id % GROUP].replace(series).is_none();
+        group.living += usize::from(is_new);
+        is_new
     }
 
     pub(crate) fn remove(&self, id: u32) {
-        self.shard(id).write().remove(&id);
-    }
-
-    /// Calls `each` for every series; a shard at a time is copied, so that no lock is held meanwhile.
-    pub(crate) fn for_each(&self, mut each: impl FnMut(&Arc<Series>)) {
-        for shard in &self.shards {
-            let all: Vec<_> = shard.read().values().cloned().collect();
-            all.iter().for_each(&mut each);
+        let Some(group) = self.group(id) else { return };
+        let mut group = group.write();
+        let gone = group.places.get_mut(id as usize % GROUP).and_then(Option::take);
+        if gone.is_some() {
+            group.living -= 1;
+            if group.living == 0 {
+                group.places = Vec::new();
+            }
         }
     }
 
-    fn shard(&self, id: u32) -> &RwLock<HashMap<u32, Arc<Series>, FixedState>> {
-        &self.shards[id as usize % SHARDS]
+    /// Calls `each` for every series, by number; a group at a time is copied, so that no lock is held meanwhile.
+    pub(crate) fn for_each(&self, mut each: impl FnMut(&Arc<Series>)) {
+        for group in self.pages.iter().filter_map(OnceLock::get).flatten() {
+            let all: Vec<_> = group.read().places.iter().flatten().cloned().collect();
+            all.iter().for_each(&mut each);
+        }
     }
 }
 
@@ -257,6 +282,30 @@ mod tests {
             RawTable::new(Secret::random(), 100).key(a, format(0), b"x"),
         ];
         assert!(!others.contains(&key));
+    }
+
+    #[test]
+    fn series_by_number() {
+        let table = SeriesTable::new();
+        let make = |id| Series::new(id, 0, nave_model::label::Labels::empty());
+        let ids = [0, 1, 1023, 1024, 65_535, 65_536, 1 << 31, u32::MAX];
+        for id in ids {
+            assert!(table.get(id).is_none() && table.insert_new(make(id)) && !table.insert_new(make(id)));
+            assert_eq!(table.get(id).unwrap().id, id);
+        }
+        let shown = || {
+            let mut all = Vec::new();
+            table.for_each(|series| all.push(series.id));
+            all
+        };
+        assert_eq!(shown(), ids);
+        for id in [1, 1023, 5, 1 << 30] {
+            table.remove(id);
+            table.remove(id);
+        }
+        assert_eq!(shown(), [0, 1024, 65_535, 65_536, 1 << 31, u32::MAX]);
+        table.remove(0);
+        assert!(table.insert_new(make(7)), "a group that was given back is made again");
     }
 
     #[test]

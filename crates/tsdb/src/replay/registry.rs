@@ -35,7 +35,6 @@ struct Loader<'a> {
 
 impl Frames for Loader<'_> {
     fn expect(&self, series: usize) {
-        self.head.table.reserve(series);
         self.head.raw.reserve(series);
     }
 
