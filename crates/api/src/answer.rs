@@ -19,6 +19,12 @@ pub(crate) fn answer(answer: Answer, with_stats: bool) -> Success {
         write_stats(&mut data, &answer.stats);
         data.push('}');
     }
+    if let Some(plan) = &answer.plan {
+        data.pop();
+        data.push_str(",\"plan\":");
+        json::string(&mut data, plan);
+        data.push('}');
+    }
     Success { data, warnings: answer.warnings, infos: answer.infos }
 }
 

@@ -43,7 +43,7 @@ pub(crate) async fn range(State(server): State<Arc<Server>>, params: Params) -> 
     }
     let mut options = options(&server, &params, limit)?;
     // Whoever asks for figures wants those of a whole evaluation.
-    options.reuse = params.get("nocache") != "1" && !wants_stats(&params);
+    options.reuse = params.get("nocache") != "1" && !wants_stats(&params) && !options.explain;
     let store = server.select.clone();
     let found = server.engine.range(store, params.get("query"), start, end, step_ms, options).await?;
     Ok(answer(found, wants_stats(&params)))
@@ -81,7 +81,9 @@ fn options(server: &Server, params: &Params, limit: Option<usize>) -> Result<Que
     let scope = server.common.scope.clone();
     // When the client goes away the server drops the request, and the engine then ends the query.
     let origin = Some(params.origin());
-    Ok(QueryOptions { scope, lookback, timeout, limit, origin, ..QueryOptions::default() })
+    // Nave's own: the answer then has `plan`.
+    let explain = params.get("explain") == "1";
+    Ok(QueryOptions { scope, lookback, timeout, limit, explain, origin, ..QueryOptions::default() })
 }
 
 /// `query_exemplars`: none are kept, so the answer is empty once the query is right.

@@ -238,6 +238,30 @@ async fn statistics_when_asked() {
 }
 
 #[tokio::test]
+async fn plans_of_queries() {
+    let router = server(&Arc::default());
+    for path in [
+        "query?query=sum(up)",
+        "query?query=sum(up)&stats=1",
+        "query_range?query=sum(up)&start=1795175820&end=1795176000&step=60",
+    ] {
+        for (explain, given) in [("", false), ("&explain=0", false), ("&explain=1", true)] {
+            let reply = get(&router, &format!("/api/v1/{path}{explain}")).await;
+            let json: serde_json::Value = serde_json::from_str(&reply.body).unwrap();
+            let data = &json["data"];
+            let lines: Option<Vec<&str>> = data["plan"].as_str().map(|plan| plan.lines().collect());
+            assert_eq!(lines.is_some(), given, "{path}{explain}: {}", reply.body);
+            if let Some(lines) = lines {
+                assert!(lines[0].starts_with("sum by () [series=1 "), "{lines:?}");
+                assert!(lines[1].starts_with("  scan ") && lines[1].ends_with("ms]"), "{lines:?}");
+            }
+            assert_eq!(data["stats"].is_object(), path.contains("stats"), "{path}{explain}");
+            assert_eq!(data["result"].as_array().unwrap().len(), 1, "{path}{explain}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn forms_come_before_the_address() {
     let router = server(&Arc::default());
     let scalar =
