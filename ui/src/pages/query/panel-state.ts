@@ -102,9 +102,9 @@ export function autoStep(rangeMs: number): number {
   return Math.max(1000, Math.ceil(rangeMs / 240 / 1000) * 1000);
 }
 
-/** What the graph shows: whole steps, so that a later run gives the same points. */
+/** What the graph shows: until now unless an end was chosen, so that the newest samples are on it. */
 export function span(panel: PanelState, now: number): { start: number; end: number; step: number } {
   const step = panel.stepMs ?? autoStep(panel.rangeMs);
-  const end = panel.endMs ?? Math.floor(now / step) * step;
+  const end = panel.endMs ?? Math.floor(now / 1000) * 1000;
   return { start: end - panel.rangeMs, end, step };
 }
