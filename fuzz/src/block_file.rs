@@ -97,12 +97,14 @@ fn seed(kind: FileKind) -> Seed {
     let block = Block::open(bytes.clone(), PageCache::none()).expect("what was written opens");
     let mut sealed = Vec::new();
     for kind in [Kind::Values, Kind::Times, Kind::Histograms, Kind::Ids] {
-        let ranges = block.pages(kind).iter().map(|page| page.offset as usize..page.offset as usize + page.len);
+        let ranges =
+            block.pages(kind).iter().map(|page| page.offset as usize..page.offset as usize + page.len);
         sealed.extend(ranges);
     }
     let footer = bytes.len() - FOOTER_LEN;
     for section in bytes[footer..footer + 80].chunks_exact(16) {
-        let number = |at: usize| u64::from_le_bytes(section[at..at + 8].try_into().expect("8 bytes")) as usize;
+        let number =
+            |at: usize| u64::from_le_bytes(section[at..at + 8].try_into().expect("8 bytes")) as usize;
         // Rows have checksums inside; `block_index` forges them.
         let is_rows = section.as_ptr() == bytes[footer + 32..].as_ptr();
         if number(8) > 4 && !is_rows {

@@ -24,7 +24,11 @@ pub fn block_index(input: &[u8]) {
             part[at] ^= change[2];
         }
     }
-    if how % 3 == 2 { seal_rows(part) } else { seal(part) }
+    if how % 3 == 2 {
+        seal_rows(part)
+    } else {
+        seal(part)
+    }
     let mut scratch = Scratch::new().expect("memory for a decompressor");
     if let Ok(index) = Index::open(parts, &mut scratch) {
         read(&index, &mut scratch);
