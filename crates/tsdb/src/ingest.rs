@@ -20,6 +20,10 @@ use crate::head::{Head, Partition};
 use crate::record::{self, SamplesEncoder};
 use crate::series::{Inserted, Series, State};
 
+/// Keys that wait for the registry. What does not fit is decoded once more after a restart: a sender who spells one series
+/// in ever new ways must not fill memory between two flushes.
+const FRESH_KEYS_MAX: usize = 4 << 20;
+
 /// A batch on its way. Dropped before [`Flight::landed`], it marks its series.
 #[derive(Debug)]
 pub(crate) struct Flight {
@@ -211,7 +215,11 @@ impl<'a> Ingest<'a> {
         }
         let series = self.decode(entry)?;
         self.head.raw.insert(key, series.clone());
-        self.head.fresh_keys.lock().push((key, series.id));
+        let mut fresh = self.head.fresh_keys.lock();
+        if fresh.len() < FRESH_KEYS_MAX {
+            fresh.push((key, series.id));
+        }
+        drop(fresh);
         Ok(series)
     }
 

@@ -185,15 +185,17 @@ impl Hasher for Passed {
 const GROUP: usize = 1 << 10;
 /// Groups that are made together.
 const GROUPS: usize = 1 << 6;
-const PAGE: usize = GROUP * GROUPS;
-const PAGES: usize = (u32::MAX as usize + 1) / PAGE;
+const PAGE_IDS: usize = GROUP * GROUPS;
+const PAGES: usize = (u32::MAX as usize + 1) / PAGE_IDS;
 
 /// Series by number. Numbers are given away one after the other, so a place for each costs less than a hash table, and
 /// groups whose series are all gone give their memory back.
 #[derive(Debug)]
 pub(crate) struct SeriesTable {
-    pages: Box<[OnceLock<Box<[RwLock<Group>]>>]>,
+    pages: Box<[OnceLock<Page>]>,
 }
+
+type Page = Box<[RwLock<Group>]>;
 
 #[derive(Debug, Default)]
 struct Group {
@@ -207,7 +209,7 @@ impl SeriesTable {
     }
 
     fn group(&self, id: u32) -> Option<&RwLock<Group>> {
-        let groups = self.pages[id as usize / PAGE].get()?;
+        let groups = self.pages[id as usize / PAGE_IDS].get()?;
         Some(&groups[id as usize / GROUP % GROUPS])
     }
 
@@ -222,7 +224,7 @@ impl SeriesTable {
     /// As [`SeriesTable::insert`]; gives whether the number was free.
     pub(crate) fn insert_new(&self, series: Arc<Series>) -> bool {
         let id = series.id as usize;
-        let page = self.pages[id / PAGE].get_or_init(|| (0..GROUPS).map(|_| RwLock::default()).collect());
+        let page = self.pages[id / PAGE_IDS].get_or_init(|| (0..GROUPS).map(|_| RwLock::default()).collect());
         let mut group = page[id / GROUP % GROUPS].write();
         if group.places.is_empty() {
             group.places = vec![None; GROUP];
