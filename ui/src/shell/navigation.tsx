@@ -128,6 +128,7 @@ function Tools(props: { onHelp: () => void }) {
         pressed={!live()}
       />
       <Tool icon={THEME_ICONS[theme()]} label={`Colours: ${THEMES[theme()]}; change`} onClick={nextTheme} />
+      <Tool icon="help" label="Keyboard" onClick={props.onHelp} />
       <button
         type="button"
         class="button is-quiet is-small"
@@ -137,7 +138,6 @@ function Tools(props: { onHelp: () => void }) {
         {utc() ? 'UTC' : zone()}
         <span class="visually-hidden">{utc() ? ': show local times' : ': show times in UTC'}</span>
       </button>
-      <Tool icon="help" label="Keyboard" onClick={props.onHelp} />
     </div>
   );
 }
