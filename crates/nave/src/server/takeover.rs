@@ -40,8 +40,20 @@ struct Mark {
     sources: Vec<String>,
 }
 
-/// Imports what `process.flags` say into `store`, or begins to.
+/// Imports what `process.flags` say into `store`, or begins to. In the background nothing that is wrong with
+/// Prometheus' files keeps the hub from starting.
 pub(super) async fn start(process: &Process, store: &Arc<Tsdb>, retention_ms: Option<i64>) -> Result<()> {
+    match begin(process, store, retention_ms).await {
+        Err(error) if process.flags.import_prometheus == Takeover::Background => {
+            let error = format!("{error:#}");
+            tracing::error!(component = "import", error, "the samples of Prometheus cannot be imported");
+            Ok(())
+        }
+        result => result,
+    }
+}
+
+async fn begin(process: &Process, store: &Arc<Tsdb>, retention_ms: Option<i64>) -> Result<()> {
     let dir = process.flags.tsdb_path.clone();
     let takeover = process.flags.import_prometheus;
     if takeover == Takeover::Off || !Directory::is_one(&LocalDisk::shared(), &dir)? {

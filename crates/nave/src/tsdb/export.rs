@@ -138,7 +138,8 @@ impl Exporter {
         let mut stretches = BTreeMap::new();
         let note = |_: &Labels, columns: &Columns| {
             for t in &columns.timestamps {
-                let newest = stretches.entry(t.0.div_euclid(duration) * duration).or_insert(t.0);
+                let newest =
+                    stretches.entry(t.0.div_euclid(duration).saturating_mul(duration)).or_insert(t.0);
                 *newest = t.0.max(*newest);
             }
             Ok(())
