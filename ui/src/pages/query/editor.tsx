@@ -11,8 +11,8 @@ import {
 } from '@codemirror/autocomplete';
 import { defaultKeymap, history, historyKeymap, insertNewlineAndIndent } from '@codemirror/commands';
 import { bracketMatching, HighlightStyle, syntaxHighlighting } from '@codemirror/language';
-import { lintKeymap, setDiagnostics } from '@codemirror/lint';
-import { EditorState, Prec } from '@codemirror/state';
+import { type Diagnostic, forceLinting, linter, lintKeymap } from '@codemirror/lint';
+import { EditorState, Prec, StateEffect } from '@codemirror/state';
 import { EditorView, highlightSpecialChars, keymap, placeholder } from '@codemirror/view';
 import { tags } from '@lezer/highlight';
 import { PromQLExtension } from '@prometheus-io/codemirror-promql';
@@ -29,7 +29,7 @@ interface Props {
 }
 
 const COLOURS = HighlightStyle.define([
-  { tag: tags.number, color: 'var(--series-2)' },
+  { tag: tags.number, color: 'var(--warn)' },
   { tag: tags.string, color: 'var(--series-3)' },
   { tag: tags.labelName, color: 'var(--series-7)' },
   { tag: [tags.keyword, tags.modifier], color: 'var(--series-4)' },
@@ -67,11 +67,16 @@ const THEME = EditorView.theme({
   '.cm-completionMatchedText': { textDecoration: 'none', fontWeight: '700' },
   '.cm-tooltip.cm-completionInfo': { padding: '6px 10px', maxWidth: '400px' },
   '.cm-completionIcon': { display: 'none' },
+  '.cm-lintRange-error': { background: 'var(--bad-ground)', boxShadow: 'inset 0 -2px var(--bad)' },
   '.cm-diagnostic': { padding: '6px 10px' },
 });
 
-function promql() {
-  return new PromQLExtension().activateLinter(true).setComplete({
+/** The server said something else of the expression. */
+const answered = StateEffect.define<null>();
+
+/** Colours, completion, and what is wrong: what the grammar sees while typing, and what the server said of a run. */
+function promql(mistake: () => Mistake | undefined) {
+  const extension = new PromQLExtension().activateLinter(false).setComplete({
     remote: {
       url: `${location.origin}${basePath.replace(/\/$/, '')}`,
       httpMethod: 'GET',
@@ -80,11 +85,31 @@ function promql() {
       cache: { maxAge: 60_000 },
     },
   });
+  const grammar = extension.getLinter().promQL();
+  const lint = linter(
+    async (view) => {
+      const said = mistake();
+      return said ? [markOf(said, view)] : grammar(view);
+    },
+    {
+      needsRefresh: (update) =>
+        update.transactions.some((one) => one.effects.some((effect) => effect.is(answered))),
+    },
+  );
+  return { extension, support: [extension.asExtension(), lint] };
+}
+
+/** One character, since the server says where something begins and not where it ends. */
+function markOf(mistake: Mistake, view: EditorView): Diagnostic {
+  const { length } = view.state.doc;
+  const from = Math.max(0, Math.min(mistake.at, length - 1));
+  return { from, to: Math.min(from + 1, length), severity: 'error', message: mistake.message };
 }
 
 export default function Editor(props: Props) {
   let host: HTMLDivElement | undefined;
   let view: EditorView | undefined;
+  const language = promql(() => props.mistake);
   onMount(() => {
     if (!host) return;
     const root = host.attachShadow({ mode: 'open' });
@@ -107,7 +132,7 @@ export default function Editor(props: Props) {
         closeBrackets(),
         autocompletion(),
         syntaxHighlighting(COLOURS),
-        promql().asExtension(),
+        language.support,
         // Above the keys that break lines, below those that take a completion.
         keymap.of([
           ...closeBracketsKeymap,
@@ -127,8 +152,6 @@ export default function Editor(props: Props) {
       ],
     });
     view = new EditorView({ state, parent: root, root });
-    // The answer may have been there before the editor.
-    if (props.mistake) mark(props.mistake);
   });
   createEffect(
     on(
@@ -140,15 +163,12 @@ export default function Editor(props: Props) {
       },
     ),
   );
-  const mark = (mistake: Mistake | undefined) => {
-    if (!view) return;
-    const { length } = view.state.doc;
-    const from = Math.max(0, Math.min(mistake?.at ?? 0, length - 1));
-    const to = Math.min(from + 1, length);
-    const found = mistake ? [{ from, to, severity: 'error' as const, message: mistake.message }] : [];
-    view.dispatch(setDiagnostics(view.state, found));
+  const remark = () => {
+    view?.dispatch({ effects: answered.of(null) });
+    if (view) forceLinting(view);
   };
-  createEffect(on(() => props.mistake, mark, { defer: true }));
+  createEffect(on(() => props.mistake, remark, { defer: true }));
+  onCleanup(() => language.extension.destroy());
   onCleanup(() => view?.destroy());
   return <div class="editor-host" ref={host} />;
 }

@@ -1,173 +1,48 @@
-// A range result as lines, on a canvas by uPlot.
+// A range result as lines, on a canvas by uPlot, or as a heatmap where it has buckets.
 
-import { createEffect, createMemo, createSignal, on, onCleanup, Show } from 'solid-js';
+import { createEffect, createMemo, createSignal, Match, on, onCleanup, Show, Switch } from 'solid-js';
 import uPlot from 'uplot';
-import 'uplot/dist/uPlot.min.css';
 import type { MatrixSeries } from '../../api/type';
+import { CopyButton } from '../../component/copy';
 import { selector } from '../../component/label';
 import { Empty, Notice } from '../../component/state';
-import { parse, short, whole } from '../../format/number';
+import { counted, short, whole } from '../../format/number';
 import { instant, utc } from '../../format/time';
 import { isDark } from '../../shell/theme';
+import { columns, rangeCsv, stack } from './column';
+import type { Exemplar } from './exemplar';
+import { ExemplarList, nearest, paintExemplars } from './exemplar-list';
+import { HeatGraph } from './heat-graph';
+import { hasClassic, hasNative, heatmap } from './heatmap';
 import { Legend } from './legend';
 import type { Mode } from './panel-state';
+import { axisOf, COLOURS, follow, HEIGHT, resolved, type Span, timeTexts, tzDate, zoomHook } from './plot';
 
 /** Lines above this are not drawn. */
 export const LINES_MAX = 5000;
-export const COLOURS = 8;
-const HEIGHT = 360;
-
-export interface Span {
-  start: number;
-  end: number;
-  step: number;
-}
+/** Above this a line that is pointed at is not lifted out, since that draws all others anew. */
+const LIFTED_MAX = 500;
 
 interface Props {
+  /** Tells panels apart in the address. */
+  index: number;
   series: readonly MatrixSeries[];
+  exemplars: readonly Exemplar[];
+  wantsExemplars: boolean;
+  onExemplars: (wants: boolean) => void;
   span: Span;
   mode: Mode;
   /** The user chose a part of the time, in ms. */
   onZoom: (start: number, end: number) => void;
 }
 
-/** One column of times in seconds, then one of values per series, `null` where there is none. */
-export function columns(series: readonly MatrixSeries[], span: Span): uPlot.AlignedData {
-  const count = Math.floor((span.end - span.start) / span.step) + 1;
-  const times = Array.from({ length: count }, (_, i) => (span.start + i * span.step) / 1000);
-  const values = series.map((one) => {
-    const column = new Array<number | null>(count).fill(null);
-    for (const [seconds, text] of one.values ?? []) {
-      const value = parse(text);
-      const i = Math.round((seconds * 1000 - span.start) / span.step);
-      if (i >= 0 && i < count && Number.isFinite(value)) column[i] = value;
-    }
-    return column;
-  });
-  return [times, ...values];
-}
-
-/** Each series on top of those before it. */
-export function stack(data: uPlot.AlignedData): uPlot.AlignedData {
-  const [times, ...values] = data;
-  const sums = new Array<number>(times.length).fill(0);
-  const stacked = values.map((column) =>
-    Array.from(column, (value, i) => {
-      if (value === null || value === undefined) return null;
-      sums[i] = (sums[i] ?? 0) + value;
-      return sums[i] ?? null;
-    }),
-  );
-  return [times, ...stacked];
-}
-
-const colour = (name: string) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
-
-/** `light-dark()` is for style sheets; a canvas needs the colour itself. */
-function resolved(name: string): string {
-  const probe = document.createElement('span');
-  probe.style.color = colour(name);
-  document.body.append(probe);
-  const found = getComputedStyle(probe).color;
-  probe.remove();
-  return found;
-}
-
 export function Graph(props: Props) {
-  const [host, setHost] = createSignal<HTMLDivElement>();
-  const [pointed, setPointed] = createSignal<{ at: number; series: number | undefined; value: number }>();
-  const [only, setOnly] = createSignal<number>();
-  const shown = createMemo(() => props.series.slice(0, LINES_MAX));
-  const names = createMemo(() => shown().map((one) => selector(one.metric) || '{}'));
-  const data = createMemo(() => columns(shown(), props.span));
-  let plot: uPlot | undefined;
-
-  const draw = () => {
-    const place = host();
-    plot?.destroy();
-    if (!place) return;
-    const begun = performance.now();
-    const palette = Array.from({ length: COLOURS }, (_, i) => resolved(`--series-${i + 1}`));
-    const stacked = props.mode === 'stacked';
-    const many = shown().length > 100;
-    const axis = {
-      stroke: resolved('--text-soft'),
-      grid: { stroke: resolved('--line'), width: 1 },
-      ticks: { stroke: resolved('--line'), width: 1 },
-    };
-    const options: uPlot.Options = {
-      width: Math.max(280, place.clientWidth),
-      height: HEIGHT,
-      tzDate: (seconds) =>
-        utc() ? uPlot.tzDate(new Date(seconds * 1000), 'Etc/UTC') : new Date(seconds * 1000),
-      scales: { x: { range: () => [props.span.start / 1000, props.span.end / 1000] } },
-      legend: { show: false },
-      cursor: { drag: { x: true, y: false }, points: { show: false }, focus: { prox: 24 } },
-      focus: { alpha: many ? 0.15 : 0.35 },
-      axes: [
-        { ...axis, values: timeTexts },
-        { ...axis, size: 62, values: (_, ticks) => ticks.map((tick) => short(tick)) },
-      ],
-      series: [
-        {},
-        ...shown().map((_, i): uPlot.Series => {
-          const stroke = palette[i % COLOURS] ?? '#888';
-          return {
-            stroke,
-            width: many ? 1 : 1.4,
-            show: only() === undefined || only() === i,
-            points: { show: false },
-            ...(stacked ? { fill: stroke.replace('rgb(', 'rgba(').replace(')', ', 0.25)') } : {}),
-          };
-        }),
-      ],
-      hooks: {
-        // What tests and the browser's own tools see.
-        ready: [() => performance.measure('graph', { start: begun })],
-        setSeries: [
-          (self, index) => {
-            point(self, index ?? undefined);
-          },
-        ],
-        setCursor: [(self) => point(self, undefined)],
-        setSelect: [
-          (self) => {
-            const { left, width } = self.select;
-            if (width < 4) return;
-            props.onZoom(self.posToVal(left, 'x') * 1000, self.posToVal(left + width, 'x') * 1000);
-          },
-        ],
-      },
-    };
-    plot = new uPlot(options, stacked ? stack(data()) : data(), place);
-  };
-
-  let focused: number | undefined;
-  const point = (self: uPlot, series: number | undefined) => {
-    if (series !== undefined) focused = series > 0 ? series - 1 : undefined;
-    const at = self.cursor.idx;
-    if (at === null || at === undefined || (self.cursor.left ?? -1) < 0) {
-      setPointed(undefined);
-      return;
-    }
-    const value = focused === undefined ? Number.NaN : (data()[focused + 1]?.[at] ?? Number.NaN);
-    setPointed({ at: (data()[0][at] ?? 0) * 1000, series: focused, value });
-  };
-
-  createEffect(on([host, data, () => props.mode, isDark, utc, only], draw));
-  createEffect(() => {
-    const place = host();
-    if (!place) return;
-    const resized = new ResizeObserver(() => {
-      if (plot && place.clientWidth > 0 && plot.width !== place.clientWidth) {
-        plot.setSize({ width: place.clientWidth, height: HEIGHT });
-      }
-    });
-    resized.observe(place);
-    onCleanup(() => resized.disconnect());
+  const lines = createMemo(() => props.series.filter((one) => (one.values?.length ?? 0) > 0));
+  const wantsMap = () => props.mode === 'heatmap' || (lines().length === 0 && hasNative(props.series));
+  const map = createMemo(() => {
+    const any = hasNative(props.series) || hasClassic(props.series);
+    return wantsMap() && any ? heatmap(props.series, props.span) : undefined;
   });
-  onCleanup(() => plot?.destroy());
-
   return (
     <Show
       when={props.series.length > 0}
@@ -175,16 +50,184 @@ export function Graph(props: Props) {
         <Empty title="No series">The expression is right, and nothing has these labels in this time.</Empty>
       }
     >
+      <div class="filters">
+        <span class="soft small">{counted(props.series.length, 'series', 'series')}</span>
+        <CopyButton small label="Copy CSV" text={() => rangeCsv(props.series, props.span)} />
+        <CopyButton small label="Copy JSON" text={() => JSON.stringify(props.series, null, 2)} />
+        <button
+          type="button"
+          class="button is-small"
+          aria-pressed={props.wantsExemplars}
+          onClick={() => props.onExemplars(!props.wantsExemplars)}
+        >
+          Exemplars
+        </button>
+      </div>
+      <Show when={props.wantsExemplars && props.exemplars.length === 0}>
+        <Notice>The server has no exemplars of these series in this time.</Notice>
+      </Show>
+      <Switch>
+        <Match when={map()}>
+          {(found) => <HeatGraph map={found()} span={props.span} onZoom={props.onZoom} />}
+        </Match>
+        <Match when={true}>
+          <Show when={props.mode === 'heatmap'}>
+            <Notice>
+              A heatmap needs buckets: native histograms, or series with the label <code>le</code> such as{' '}
+              <code>sum by (le) (rate(…_bucket[5m]))</code>. These have none, so they are lines.
+            </Notice>
+          </Show>
+          <Show when={lines().length < props.series.length}>
+            <Notice>
+              {counted(props.series.length - lines().length, 'series', 'series')} of native histograms have no
+              line; the heatmap shows them.
+            </Notice>
+          </Show>
+          <Lines {...props} series={lines()} />
+        </Match>
+      </Switch>
+    </Show>
+  );
+}
+
+interface Pointed {
+  at: number;
+  series: number | undefined;
+  value: number;
+  exemplar: Exemplar | undefined;
+}
+
+function Lines(props: Props) {
+  const [host, setHost] = createSignal<HTMLDivElement>();
+  const [pointed, setPointed] = createSignal<Pointed>();
+  /** By name, so that a newer answer hides the same. */
+  const [hidden, setHidden] = createSignal<ReadonlySet<string>>(new Set());
+  const shown = createMemo(() => props.series.slice(0, LINES_MAX));
+  const names = createMemo(() => shown().map((one) => selector(one.metric)));
+  const isShown = (series: number) => !hidden().has(names()[series] ?? '');
+  let begun = 0;
+  const data = createMemo(() => {
+    begun = performance.now();
+    return columns(shown(), props.span);
+  });
+  let plot: uPlot | undefined;
+  let focused: number | undefined;
+
+  const point = (self: uPlot, series: number | undefined) => {
+    if (series !== undefined) focused = series > 0 ? series - 1 : undefined;
+    const { idx, left = -1, top = -1 } = self.cursor;
+    if (idx === null || idx === undefined || left < 0) {
+      setPointed(undefined);
+      return;
+    }
+    const value = focused === undefined ? Number.NaN : (data()[focused + 1]?.[idx] ?? Number.NaN);
+    const at = (data()[0][idx] ?? 0) * 1000;
+    setPointed({ at, series: focused, value, exemplar: nearest(self, props.exemplars, left, top) });
+  };
+
+  const seriesOf = (stacked: boolean): uPlot.Series[] => {
+    const palette = Array.from({ length: COLOURS }, (_, i) => resolved(`--series-${i + 1}`));
+    const thin = shown().length > 100;
+    return shown().map((_, i) => {
+      const stroke = palette[i % COLOURS] ?? '#888';
+      const fill = stroke.replace('rgb(', 'rgba(').replace(')', ', 0.25)');
+      return {
+        stroke,
+        width: thin ? 1 : 1.4,
+        show: isShown(i),
+        // A sample between two gaps has no line.
+        points: { show: !thin && isLonely(data()[i + 1]), size: 5, fill: stroke },
+        ...(stacked ? { fill } : {}),
+      };
+    });
+  };
+
+  const draw = () => {
+    const place = host();
+    plot?.destroy();
+    if (!place) return;
+    begun ||= performance.now();
+    const stacked = props.mode === 'stacked';
+    const axis = axisOf();
+    const colour = resolved('--text');
+    const ground = resolved('--surface');
+    const options: uPlot.Options = {
+      width: Math.max(280, place.clientWidth),
+      height: HEIGHT,
+      tzDate,
+      scales: { x: { range: () => [props.span.start / 1000, props.span.end / 1000] } },
+      legend: { show: false },
+      cursor: { drag: { x: true, y: false }, points: { show: false }, focus: { prox: 24 } },
+      focus: { alpha: shown().length > LIFTED_MAX ? 1 : 0.3 },
+      axes: [
+        { ...axis, values: timeTexts },
+        { ...axis, size: 62, values: (_, ticks) => ticks.map((tick) => short(tick)) },
+      ],
+      series: [{}, ...seriesOf(stacked)],
+      hooks: {
+        draw: [
+          (self) => {
+            paintExemplars(self, props.exemplars, colour, ground);
+            // What tests and the browser's own tools see: from the answer to the last line.
+            if (begun) performance.measure('graph', { start: begun });
+            begun = 0;
+          },
+        ],
+        setSeries: [(self, index) => point(self, index ?? 0)],
+        setCursor: [(self) => point(self, undefined)],
+        setSelect: [zoomHook(props.onZoom)],
+      },
+    };
+    plot = new uPlot(options, stacked ? stack(data(), isShown) : data(), place);
+  };
+
+  const stackedHidden = () => (props.mode === 'stacked' ? hidden() : undefined);
+  createEffect(on([host, data, () => props.mode, isDark, utc, stackedHidden], draw));
+  createEffect(
+    on(
+      () => props.exemplars,
+      () => plot?.redraw(false),
+      { defer: true },
+    ),
+  );
+  createEffect(
+    on(
+      hidden,
+      () => {
+        if (props.mode === 'stacked') return;
+        plot?.batch((self: uPlot) => {
+          for (const i of shown().keys()) {
+            const show = isShown(i);
+            if (self.series[i + 1]?.show !== show) self.setSeries(i + 1, { show }, false);
+          }
+        });
+      },
+      { defer: true },
+    ),
+  );
+  createEffect(() => {
+    const place = host();
+    if (place) onCleanup(follow(place, () => plot));
+  });
+  onCleanup(() => plot?.destroy());
+
+  const toggle = (index: number) => {
+    const next = new Set(hidden());
+    const name = names()[index] ?? '';
+    if (!next.delete(name)) next.add(name);
+    setHidden(next);
+  };
+  /** The one alone, or all of them again when it is alone. */
+  const only = (index: number) => {
+    const alone = isShown(index) && hidden().size === names().length - 1;
+    setHidden(new Set(alone ? [] : names().filter((_, i) => i !== index)));
+  };
+  return (
+    <>
       <Show when={props.series.length > LINES_MAX}>
         <Notice>
-          The first {whole(LINES_MAX)} of {whole(props.series.length)} series are drawn; topk or an
-          aggregation makes them fewer.
-        </Notice>
-      </Show>
-      <Show when={props.series.some((one) => (one.histograms?.length ?? 0) > 0 && !one.values?.length)}>
-        <Notice>
-          Native histograms have no line; the table shows them, and <code>histogram_quantile</code> makes
-          lines of them.
+          The first {whole(LINES_MAX)} of {whole(props.series.length)} series are drawn,{' '}
+          {whole(props.series.length - LINES_MAX)} are hidden; topk or an aggregation makes them fewer.
         </Notice>
       </Show>
       <div
@@ -198,35 +241,65 @@ export function Graph(props: Props) {
           when={pointed()}
           fallback={<span class="soft">Point at a line to read it; drag to look closer.</span>}
         >
-          {(at) => (
-            <>
-              <b>{instant(at().at)}</b>{' '}
-              <Show when={at().series !== undefined}>
-                <b class="mono">{Number.isNaN(at().value) ? '–' : at().value}</b>{' '}
-                <span class="mono soft">{names()[at().series ?? 0]}</span>
-              </Show>
-            </>
-          )}
+          {(at) => <Reading pointed={at()} names={names()} />}
         </Show>
       </p>
+      <Show when={hidden().size > 0}>
+        <Notice
+          action={
+            <button type="button" class="button is-small" onClick={() => setHidden(new Set<string>())}>
+              Show all
+            </button>
+          }
+        >
+          {counted(names().filter((name) => hidden().has(name)).length, 'series', 'series')} hidden by the
+          legend.
+        </Notice>
+      </Show>
       <Legend
+        index={props.index}
         series={shown()}
         data={data()}
-        only={only()}
-        onOnly={(i) => setOnly(only() === i ? undefined : i)}
+        isShown={isShown}
+        onToggle={toggle}
+        onOnly={only}
       />
+      <ExemplarList index={props.index} exemplars={props.exemplars} />
+    </>
+  );
+}
+
+/** What the pointer is at, in one line. */
+function Reading(props: { pointed: Pointed; names: readonly string[] }) {
+  const series = () => props.pointed.series;
+  return (
+    <Show
+      when={props.pointed.exemplar}
+      fallback={
+        <>
+          <b>{instant(props.pointed.at)}</b>{' '}
+          <Show when={series() !== undefined}>
+            <b class="mono">{Number.isNaN(props.pointed.value) ? '–' : props.pointed.value}</b>{' '}
+            <span class="mono soft">{props.names[series() ?? 0]}</span>
+          </Show>
+        </>
+      }
+    >
+      {(one) => (
+        <>
+          <b>{instant(one().at, { millis: true })}</b> exemplar <b class="mono">{one().value}</b>{' '}
+          <span class="mono soft">
+            {selector(one().labels)} of {selector(one().series)}
+          </span>
+        </>
+      )}
     </Show>
   );
 }
 
-/** Clock times, with the date where the day changes. */
-function timeTexts(_: uPlot, ticks: number[]): string[] {
-  let day = '';
-  return ticks.map((seconds) => {
-    const text = instant(seconds * 1000);
-    const same = text.slice(5, 10) === day;
-    day = text.slice(5, 10);
-    const clock = text.endsWith(':00') ? text.slice(11, 16) : text.slice(11);
-    return same ? clock : `${clock}\n${day}`;
-  });
+/** Whether a line between neighbours would show nothing of the column. */
+function isLonely(column: uPlot.AlignedData[number] | undefined): boolean {
+  const values = Array.from(column ?? []);
+  const there = (i: number) => values[i] !== null && values[i] !== undefined;
+  return values.some((_, i) => there(i)) && !values.some((_, i) => there(i) && there(i + 1));
 }

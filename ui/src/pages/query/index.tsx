@@ -25,7 +25,7 @@ export default function QueryPage() {
     ),
   );
   const share = (next: readonly PanelState[], how = { replace: false }) => {
-    const search = writePanels(next);
+    const search = writePanels(next, query());
     if (`?${search}` !== place().search) go(`/query?${search}`, how);
   };
   const change = (index: number, part: Partial<PanelState>) => {
@@ -47,6 +47,7 @@ export default function QueryPage() {
           {(panel, index) => (
             <Panel
               panel={panel()}
+              index={index}
               name={`Panel ${index + 1}`}
               onChange={(part) => change(index, part)}
               onRemove={panels.length > 1 ? () => remove(index) : undefined}

@@ -1,4 +1,4 @@
-// The series of a graph with their newest values; a click shows one alone.
+// The series of a graph with their newest values; a click on the colour hides one, a click on the name shows it alone.
 
 import { createMemo } from 'solid-js';
 import type uPlot from 'uplot';
@@ -6,7 +6,7 @@ import type { MatrixSeries } from '../../api/type';
 import { LabelSet, selector } from '../../component/label';
 import { type Column, Table } from '../../component/table';
 import { short } from '../../format/number';
-import { COLOURS } from './graph';
+import { COLOURS } from './plot';
 
 interface Row {
   index: number;
@@ -18,7 +18,10 @@ interface Row {
 export function Legend(props: {
   series: readonly MatrixSeries[];
   data: uPlot.AlignedData;
-  only: number | undefined;
+  /** Tells panels apart in the address. */
+  index: number;
+  isShown: (index: number) => boolean;
+  onToggle: (index: number) => void;
   onOnly: (index: number) => void;
 }) {
   const rows = createMemo(() =>
@@ -40,16 +43,29 @@ export function Legend(props: {
       head: true,
       sort: (row) => selector(row.labels),
       cell: (row) => (
-        <button
-          type="button"
-          class="row-link series-name"
-          aria-pressed={props.only === row().index}
-          title={`${selector(row().labels)}: show it alone`}
-          onClick={() => props.onOnly(row().index)}
-        >
-          <span class={`swatch series-${(row().index % COLOURS) + 1}`} aria-hidden="true" />
-          <LabelSet line labels={row().labels} />
-        </button>
+        <span class="legend-name" classList={{ 'is-hidden': !props.isShown(row().index) }}>
+          <button
+            type="button"
+            class="legend-toggle"
+            aria-pressed={props.isShown(row().index)}
+            aria-label={`Show ${selector(row().labels)}`}
+            title={props.isShown(row().index) ? 'Hide' : 'Show'}
+            onClick={() => props.onToggle(row().index)}
+          >
+            <span class={`swatch series-${(row().index % COLOURS) + 1}`} aria-hidden="true" />
+          </button>
+          <button
+            type="button"
+            class="row-link series-name"
+            title={`${selector(row().labels)}: with Ctrl show or hide it, else show it alone`}
+            onClick={(event) => {
+              if (event.ctrlKey || event.metaKey) props.onToggle(row().index);
+              else props.onOnly(row().index);
+            }}
+          >
+            <LabelSet line labels={row().labels} />
+          </button>
+        </span>
       ),
     },
     {
@@ -74,5 +90,12 @@ export function Legend(props: {
       ),
     },
   ];
-  return <Table label="Series of the graph" rows={rows()} columns={columns} sortParameter="legend" />;
+  return (
+    <Table
+      label="Series of the graph"
+      rows={rows()}
+      columns={columns}
+      sortParameter={`legend${props.index}`}
+    />
+  );
 }

@@ -3,8 +3,8 @@
 
 import { parseDuration } from '../../format/time';
 
-export type Tab = 'table' | 'graph';
-export type Mode = 'lines' | 'stacked';
+export type Tab = 'table' | 'graph' | 'explain';
+export type Mode = 'lines' | 'stacked' | 'heatmap';
 
 export interface PanelState {
   expression: string;
@@ -15,6 +15,7 @@ export interface PanelState {
   /** Undefined: as many steps as fit the graph. */
   stepMs: number | undefined;
   mode: Mode;
+  exemplars: boolean;
 }
 
 export const HOUR_MS = 3_600_000;
@@ -29,6 +30,7 @@ export function emptyPanel(): PanelState {
     endMs: undefined,
     stepMs: undefined,
     mode: 'lines',
+    exemplars: false,
   };
 }
 
@@ -38,14 +40,26 @@ export function readPanels(query: URLSearchParams): PanelState[] {
     const get = (name: string) => query.get(`g${i}.${name}`) ?? '';
     panels.push({
       expression: get('expr'),
-      tab: get('tab') === '0' || get('tab') === 'graph' ? 'graph' : 'table',
+      tab: readTab(get('tab')),
       rangeMs: parseDuration(get('range_input')) || HOUR_MS,
       endMs: readTime(get('end_input') || get('moment_input')),
       stepMs: readStep(get('step_input')),
-      mode: get('display_mode') === 'stacked' || get('stacked') === '1' ? 'stacked' : 'lines',
+      mode: readMode(get('display_mode'), get('stacked')),
+      exemplars: get('show_exemplars') === '1',
     });
   }
   return panels.length > 0 ? panels : [emptyPanel()];
+}
+
+/** Old links number the tabs. */
+function readTab(text: string): Tab {
+  if (text === '0' || text === 'graph') return 'graph';
+  return text === 'explain' ? 'explain' : 'table';
+}
+
+function readMode(mode: string, stacked: string): Mode {
+  if (mode === 'stacked' || mode === 'heatmap') return mode;
+  return stacked === '1' ? 'stacked' : 'lines';
 }
 
 /** Upstream writes UTC without a zone: `2026-11-20 12:00:00`. */
@@ -62,8 +76,10 @@ function readStep(text: string): number | undefined {
   return parseDuration(text) || undefined;
 }
 
-export function writePanels(panels: readonly PanelState[]): string {
+/** The address' parameters with these panels; those that are no panel's stay as they are in `before`. */
+export function writePanels(panels: readonly PanelState[], before = new URLSearchParams()): string {
   const query = new URLSearchParams();
+  for (const [name, value] of before) if (!/^g\d+\./.test(name)) query.append(name, value);
   for (const [i, panel] of panels.entries()) {
     const set = (name: string, value: string) => query.set(`g${i}.${name}`, value);
     set('expr', panel.expression);
@@ -73,6 +89,7 @@ export function writePanels(panels: readonly PanelState[]): string {
       set('end_input', new Date(panel.endMs).toISOString().slice(0, 19).replace('T', ' '));
     if (panel.stepMs !== undefined) set('step_input', String(panel.stepMs / 1000));
     if (panel.mode !== 'lines') set('display_mode', panel.mode);
+    if (panel.exemplars) set('show_exemplars', '1');
   }
   return query.toString();
 }

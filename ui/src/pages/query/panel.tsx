@@ -1,18 +1,19 @@
 // One expression with its result.
 
-import { createMemo, createSignal, For, lazy, Show, Suspense } from 'solid-js';
-import { type Answer, ApiError, ask, describe } from '../../api/client';
+import { createMemo, createSignal, For, lazy, Match, Show, Suspense, Switch } from 'solid-js';
+import { ApiError, ask, describe } from '../../api/client';
 import { createPolled } from '../../api/polled';
-import type { QueryResult } from '../../api/type';
 import { Icon } from '../../component/icon';
 import { Segments } from '../../component/segment';
 import { Failed, Loading, Notice } from '../../component/state';
 import { duration } from '../../format/time';
+import { Explain } from './explain';
 import { Explorer } from './explorer';
 import { remember } from './history';
 import { History } from './history-list';
 import { mistakeOf } from './mistake';
-import { type PanelState, span } from './panel-state';
+import type { PanelState } from './panel-state';
+import { fetchResult, type Question, type Result } from './result';
 import { ResultTable } from './result-table';
 import { TimeRange } from './time-range';
 
@@ -21,33 +22,11 @@ const Graph = lazy(() => import('./graph').then((module) => ({ default: module.G
 
 interface Props {
   panel: PanelState;
+  /** From 0. */
+  index: number;
   name: string;
   onChange: (change: Partial<PanelState>) => void;
   onRemove: (() => void) | undefined;
-}
-
-interface Question {
-  expression: string;
-  panel: PanelState;
-}
-
-interface Result extends Answer<QueryResult> {
-  question: Question;
-  span: ReturnType<typeof span>;
-  tookMs: number;
-}
-
-async function fetchResult(question: Question, signal: AbortSignal): Promise<Result> {
-  const begun = performance.now();
-  const { panel, expression } = question;
-  const at = span(panel, Date.now());
-  const parameters =
-    panel.tab === 'graph'
-      ? { query: expression, start: at.start / 1000, end: at.end / 1000, step: at.step / 1000 }
-      : { query: expression, time: panel.endMs === undefined ? undefined : panel.endMs / 1000 };
-  const path = panel.tab === 'graph' ? 'query_range' : 'query';
-  const answer = await ask<QueryResult>(path, parameters, { signal, method: 'POST' });
-  return { ...answer, question, span: at, tookMs: performance.now() - begun };
 }
 
 export function Panel(props: Props) {
@@ -64,6 +43,8 @@ export function Panel(props: Props) {
   const result = createPolled(question, fetchResult);
   const mistake = createMemo(() => {
     const error = result.error();
+    // What is being changed is not what was run.
+    if (text() !== props.panel.expression) return undefined;
     return error instanceof ApiError ? mistakeOf(props.panel.expression, error.message) : undefined;
   });
   const run = () => {
@@ -109,6 +90,7 @@ export function Panel(props: Props) {
           choices={[
             { value: 'table', text: 'Table' },
             { value: 'graph', text: 'Graph' },
+            { value: 'explain', text: 'Explain' },
           ]}
           onChoose={(tab) => props.onChange({ tab, expression: text() })}
         />
@@ -120,6 +102,7 @@ export function Panel(props: Props) {
             choices={[
               { value: 'lines', text: 'Lines' },
               { value: 'stacked', text: 'Stacked' },
+              { value: 'heatmap', text: 'Heatmap' },
             ]}
             onChoose={(mode) => props.onChange({ mode })}
           />
@@ -160,7 +143,9 @@ export function Panel(props: Props) {
             }
           >
             <Show when={result.data()} fallback={<Loading />}>
-              {(data) => <Shown result={data()} busy={result.busy()} onChange={props.onChange} />}
+              {(data) => (
+                <Shown index={props.index} result={data()} busy={result.busy()} onChange={props.onChange} />
+              )}
             </Show>
           </Show>
         </Show>
@@ -175,10 +160,16 @@ export function Panel(props: Props) {
   );
 }
 
-function Shown(props: { result: Result; busy: boolean; onChange: (change: Partial<PanelState>) => void }) {
+function Shown(props: {
+  index: number;
+  result: Result;
+  busy: boolean;
+  onChange: (change: Partial<PanelState>) => void;
+}) {
+  const panel = () => props.result.question.panel;
   const matrix = () => {
-    const { data, question } = props.result;
-    return question.panel.tab === 'graph' && data.resultType === 'matrix' ? data.result : undefined;
+    const { data } = props.result;
+    return panel().tab === 'graph' && data.resultType === 'matrix' ? data.result : undefined;
   };
   const zoom = (start: number, end: number) => {
     const rangeMs = Math.max(1000, Math.round((end - start) / 1000) * 1000);
@@ -188,21 +179,30 @@ function Shown(props: { result: Result; busy: boolean; onChange: (change: Partia
     <div classList={{ 'is-old': props.busy }}>
       <For each={props.result.warnings}>{(text) => <Notice tone="warn">{text}</Notice>}</For>
       <For each={props.result.infos}>{(text) => <Notice>{text}</Notice>}</For>
-      <Show when={matrix()} fallback={<ResultTable data={props.result.data} />}>
-        {(series) => (
-          <Suspense fallback={<Loading />}>
-            <Graph
-              series={series()}
-              span={props.result.span}
-              mode={props.result.question.panel.mode}
-              onZoom={zoom}
-            />
-          </Suspense>
-        )}
-      </Show>
+      <Switch fallback={<ResultTable index={props.index} data={props.result.data} />}>
+        <Match when={panel().tab === 'explain'}>
+          <Explain plan={props.result.data.plan} range={props.result.isRange} />
+        </Match>
+        <Match when={matrix()}>
+          {(series) => (
+            <Suspense fallback={<Loading />}>
+              <Graph
+                index={props.index}
+                series={series()}
+                exemplars={props.result.exemplars}
+                span={props.result.span}
+                mode={panel().mode}
+                wantsExemplars={panel().exemplars}
+                onExemplars={(exemplars) => props.onChange({ exemplars })}
+                onZoom={zoom}
+              />
+            </Suspense>
+          )}
+        </Match>
+      </Switch>
       <p class="soft small panel-took">
         {duration(props.result.tookMs)}
-        {props.result.question.panel.tab === 'graph' ? `, a step of ${duration(props.result.span.step)}` : ''}
+        {props.result.isRange ? `, a step of ${duration(props.result.span.step)}` : ''}
       </p>
     </div>
   );

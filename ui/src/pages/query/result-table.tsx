@@ -81,14 +81,16 @@ const COLUMNS: readonly Column<Row>[] = [
 
 const csvField = (text: string) => (/[",\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text);
 
+export const csvLine = (fields: readonly string[]) => fields.map(csvField).join(',');
+
 /** A column per label, then the value. */
 export function csv(rows: readonly Row[]): string {
   const names = [...new Set(rows.flatMap((row) => Object.keys(row.labels)))].sort();
   const lines = rows.map((row) => [...names.map((name) => row.labels[name] ?? ''), row.text]);
-  return [[...names, 'value'], ...lines].map((line) => line.map(csvField).join(',')).join('\n');
+  return [[...names, 'value'], ...lines].map(csvLine).join('\n');
 }
 
-export function ResultTable(props: { data: QueryResult }) {
+export function ResultTable(props: { index: number; data: QueryResult }) {
   const rows = createMemo(() => rowsOf(props.data));
   return (
     <Show
@@ -105,7 +107,12 @@ export function ResultTable(props: { data: QueryResult }) {
       <Show when={rows().length > SHOWN_MAX}>
         <Notice>The first {whole(SHOWN_MAX)} are shown; copying takes all.</Notice>
       </Show>
-      <Table label="Result" rows={rows().slice(0, SHOWN_MAX)} columns={COLUMNS} sortParameter="order" />
+      <Table
+        label="Result"
+        rows={rows().slice(0, SHOWN_MAX)}
+        columns={COLUMNS}
+        sortParameter={`order${props.index}`}
+      />
     </Show>
   );
 }

@@ -39,7 +39,7 @@ export function TimeRange(props: Props) {
   };
   return (
     <>
-      <Show when={props.panel.tab === 'graph'}>
+      <Show when={props.panel.tab !== 'table'}>
         <span class="segments">
           <button type="button" class="button is-small" aria-label="Show less time" onClick={() => step(-1)}>
             −
@@ -50,6 +50,8 @@ export function TimeRange(props: Props) {
             read={(text) => parseDuration(text) || undefined}
             onRead={(rangeMs) => props.onChange({ rangeMs })}
             suggestions={RANGES}
+            hint="such as 1h30m; the arrow keys change it"
+            onStep={step}
           />
           <button type="button" class="button is-small" aria-label="Show more time" onClick={() => step(1)}>
             +
@@ -57,7 +59,7 @@ export function TimeRange(props: Props) {
         </span>
       </Show>
       <EndField {...props} />
-      <Show when={props.panel.tab === 'graph'}>
+      <Show when={props.panel.tab !== 'table'}>
         <Field
           label="Step"
           value={props.panel.stepMs === undefined ? '' : durationText(props.panel.stepMs)}
@@ -74,10 +76,14 @@ export function TimeRange(props: Props) {
 function EndField(props: Props) {
   const read = (text: string): number | null | undefined => {
     if (text === '' || text === 'now') return null;
+    // Relative to now: `-2h`, `now-2h`, `2h ago`.
+    const [, minus, since] = /^(?:now)?\s*-\s*(\S+)$|^(\S+)\s+ago$/.exec(text) ?? [];
+    const back = parseDuration(minus ?? since ?? '');
+    if (back !== undefined) return Math.round((Date.now() - back) / 1000) * 1000;
     const at = Date.parse(text.replace(' ', 'T') + (utc() ? 'Z' : ''));
     return Number.isNaN(at) ? undefined : at;
   };
-  const move = (by: number) => {
+  const move = (by: 1 | -1) => {
     const end = (props.panel.endMs ?? Date.now()) + by * (props.panel.rangeMs / 2);
     props.onChange({ endMs: Math.min(Date.now(), Math.round(end / 1000) * 1000) });
   };
@@ -88,9 +94,11 @@ function EndField(props: Props) {
       </button>
       <Field
         wide
-        label={props.panel.tab === 'graph' ? 'End' : 'Time'}
+        label={props.panel.tab === 'table' ? 'Time' : 'End'}
         value={props.panel.endMs === undefined ? '' : instant(props.panel.endMs)}
         placeholder="now"
+        hint="a time, or -2h for two hours ago; the arrow keys move it"
+        onStep={move}
         read={read}
         onRead={(endMs) => props.onChange({ endMs: endMs ?? undefined })}
       />
@@ -118,6 +126,10 @@ function Field<T>(props: {
   placeholder?: string;
   wide?: boolean;
   suggestions?: readonly string[];
+  /** What can be written, beside the label. */
+  hint?: string;
+  /** The arrow keys; 1 is up. */
+  onStep?: (by: 1 | -1) => void;
   read: (text: string) => T | undefined;
   onRead: (value: T) => void;
 }) {
@@ -140,6 +152,14 @@ function Field<T>(props: {
     setWrong(value === undefined);
     if (value !== undefined) props.onRead(value);
   };
+  const onKey = (event: KeyboardEvent) => {
+    if (event.key === 'Enter') take();
+    else if (event.key === 'Escape' && input) input.value = props.value;
+    else if (props.onStep && (event.key === 'ArrowUp' || event.key === 'ArrowDown')) {
+      event.preventDefault();
+      props.onStep(event.key === 'ArrowUp' ? 1 : -1);
+    }
+  };
   return (
     <label class="field" classList={{ 'is-wide': props.wide === true }}>
       <span class="visually-hidden">{props.label}</span>
@@ -149,11 +169,13 @@ function Field<T>(props: {
         classList={{ 'is-wrong': wrong() }}
         value={props.value}
         placeholder={props.placeholder ?? ''}
-        title={props.label}
+        title={props.hint ? `${props.label}: ${props.hint}` : props.label}
+        autocomplete="off"
+        spellcheck={false}
         aria-invalid={wrong()}
         list={props.suggestions ? id : undefined}
         onChange={take}
-        onKeyDown={(event) => event.key === 'Enter' && take()}
+        onKeyDown={onKey}
       />
       <Show when={props.suggestions}>
         {(texts) => (
