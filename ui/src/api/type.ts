@@ -101,6 +101,8 @@ export interface TsdbStatus {
   /** Nave's own; other servers do not have these two. */
   seriesCountByJob?: Count[];
   seriesCountByCluster?: Count[];
+  /** Minutes without any are left out; `time` in ms. */
+  newSeriesByMinute?: { time: number; value: number }[];
 }
 
 export interface BlockRow {

@@ -3,7 +3,7 @@
 import { createMemo, For, Show } from 'solid-js';
 import { fetchOwn, type OwnMetrics, own } from '../../api/own';
 import { createPolled } from '../../api/polled';
-import { queryPath } from '../../api/query';
+import { type Lines, queryPath } from '../../api/query';
 import type { RuntimeInfo, TsdbStatus } from '../../api/type';
 import { Chart } from '../../component/chart';
 import { Figure, Meter, Unknown } from '../../component/figure';
@@ -50,6 +50,9 @@ export default function StoragePage() {
           <h2>The last six hours</h2>
           <div class="card-body columns">
             <For each={GRAPHS}>{(graph) => <Graph {...graph} />}</For>
+            <Show when={known.data()?.status.newSeriesByMinute}>
+              {(minutes) => <NewSeries minutes={minutes()} />}
+            </Show>
           </div>
         </section>
         <Blocks />
@@ -130,6 +133,27 @@ function Budgets(props: { runtime: RuntimeInfo; metrics: OwnMetrics }) {
         </span>
       </Figure>
     </dl>
+  );
+}
+
+/** What churns: series that were not there before, by minute. */
+function NewSeries(props: { minutes: readonly { time: number; value: number }[] }) {
+  const lines = createMemo((): Lines => {
+    const step = 60_000;
+    const to = Math.floor(Date.now() / step) * step;
+    const from = to - 6 * 60 * step;
+    const values = new Array<number>(6 * 60 + 1).fill(0);
+    for (const { time, value } of props.minutes) {
+      const i = Math.round((time - from) / step);
+      if (i >= 0 && i < values.length) values[i] = value;
+    }
+    return { from, to, step, lines: [{ labels: {}, values }] };
+  });
+  return (
+    <div class="host">
+      <h3>New series per minute</h3>
+      <Chart data={lines()} title="New series per minute" name={() => 'hub'} format={short} />
+    </div>
   );
 }
 
