@@ -188,6 +188,9 @@ pub(crate) struct Server {
     /// Allow reload and quit by HTTP.
     #[arg(long = "web.enable-lifecycle", num_args = 0..=1, require_equals = true, default_missing_value = switch!(), default_value = "false")]
     pub(crate) enable_lifecycle: bool,
+    /// Allow deletes, snapshots and compaction by HTTP.
+    #[arg(long = "web.enable-admin-api", num_args = 0..=1, require_equals = true, default_missing_value = switch!(), default_value = "false")]
+    pub(crate) enable_admin: bool,
     /// Take samples at /api/v1/write.
     #[arg(long = "web.enable-remote-write-receiver", num_args = 0..=1, require_equals = true, default_missing_value = switch!(), default_value = "false")]
     pub(crate) enable_receiver: bool,
@@ -234,6 +237,12 @@ pub(crate) struct Server {
     /// How many bytes of samples to keep, such as 45GB; units are powers of two.
     #[arg(long = "storage.tsdb.retention.size")]
     pub(crate) retention_size: Option<ByteSize>,
+    /// Rules that keep some series longer or shorter than the rest; read again when it changes.
+    #[arg(long = "storage.tsdb.retention.rules-file")]
+    pub(crate) retention_rules_file: Option<PathBuf>,
+    /// Bytes that stay free on the disk: with fewer, writes are refused until there is room again.
+    #[arg(long = "storage.tsdb.min-free-bytes", default_value = "64MB")]
+    pub(crate) disk_free_min: ByteSize,
     /// Do not lock the folder.
     #[arg(long = "storage.tsdb.no-lockfile", num_args = 0..=1, require_equals = true, default_missing_value = switch!(), default_value = "false")]
     pub(crate) tsdb_no_lockfile: bool,

@@ -16,6 +16,7 @@ mod push;
 mod query;
 mod reload;
 mod status;
+mod storage;
 mod takeover;
 mod target;
 mod web;

@@ -297,7 +297,12 @@ impl Tsdb {
         self.compactor.stop();
         let commits = self.commits.write().await.take();
         // Joining the log's thread may wait for a sync.
-        let joined = tokio::task::spawn_blocking(move || drop(commits)).await;
+        let compactor = self.compactor.clone();
+        let ended = move || {
+            drop(commits);
+            compactor.wait();
+        };
+        let joined = tokio::task::spawn_blocking(ended).await;
         if joined.is_err() {
             tracing::error!(component = "tsdb", "the log's thread ended by a panic");
         }

@@ -15,6 +15,7 @@ use super::cluster::ClustersFile;
 use super::part::{Hub, Parts, builtins, scraper};
 use super::push::Push;
 use super::query::{ActiveQueries, QueryLog};
+use super::storage::RulesFile;
 use super::takeover;
 use super::target::Targets;
 use crate::config::{Config, Retention};
@@ -46,6 +47,10 @@ pub(super) async fn start(process: &Process, config: &Config) -> Result<Parts> {
         Push::open(process, process.flags.tsdb_path.join(QUEUE_DIR), metrics.clone(), metadata).await?;
     tee.0.forward_to(push.clone());
     let queries = Budget::new("queries", memory_for_queries(&process.flags));
+    let rules = RulesFile::open(process, &store)?;
+    if let Some(rules) = &rules {
+        tokio::spawn(rules.clone().watch(process.shutdown.clone()));
+    }
     let clusters = ClustersFile::open(process, &store)?;
     let principals: Arc<dyn receive::ResolvePrincipal> = match &clusters {
         None => Arc::new(receive::Anonymous),
@@ -75,7 +80,7 @@ pub(super) async fn start(process: &Process, config: &Config) -> Result<Parts> {
         push,
         builtins,
         queries,
-        hub: Some(Hub { store, engine, query_log, receiver, clusters }),
+        hub: Some(Hub { store, engine, query_log, receiver, clusters, rules }),
     })
 }
 
@@ -85,6 +90,7 @@ async fn open_store(process: &Process, config: &Config) -> Result<Arc<Tsdb>> {
     let mut options = nave_tsdb::Options::new(&flags.tsdb_path);
     options.retention_ms = time.map(|time| i64::try_from(time.as_ms()).unwrap_or(i64::MAX));
     options.retention_bytes = size;
+    options.disk_free_bytes_min = flags.disk_free_min.0;
     options.lock = !flags.tsdb_no_lockfile;
     options.memory_limit = Some(memory_limit(flags));
     options.resident_bytes = Some(crate::process::resident_bytes);
@@ -95,6 +101,12 @@ async fn open_store(process: &Process, config: &Config) -> Result<Arc<Tsdb>> {
     let open = move || Tsdb::open(options, super::disk(), clock, &registry);
     let store = tokio::task::spawn_blocking(open).await?;
     Ok(Arc::new(store.with_context(|| format!("cannot open the store in {}", flags.tsdb_path.display()))?))
+}
+
+/// Changes what the store keeps to what a reloaded configuration says.
+pub(super) fn apply_retention(store: &Tsdb, flags: &Flags, config: &Config) {
+    let (time, size) = retention(flags, config);
+    store.set_retention(time.map(|time| i64::try_from(time.as_ms()).unwrap_or(i64::MAX)), size);
 }
 
 /// Time and bytes to keep: the configuration before the flags, upstream's default when nothing is said.

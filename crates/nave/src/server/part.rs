@@ -18,6 +18,7 @@ use super::Process;
 use super::cluster::{ClustersFile, View};
 use super::push::Push;
 use super::query::QueryLog;
+use super::storage::{Admin, RulesFile};
 use super::target::{NodePage, Targets};
 use super::web;
 
@@ -37,6 +38,7 @@ pub(super) struct Hub {
     pub(super) query_log: Arc<QueryLog>,
     pub(super) receiver: Router,
     pub(super) clusters: Option<Arc<ClustersFile>>,
+    pub(super) rules: Option<Arc<RulesFile>>,
 }
 
 impl Parts {
@@ -70,7 +72,9 @@ impl Parts {
             labels: hub.store.clone(),
         };
         let clusters = nave_api::clusters_router(Arc::new(View(hub.clusters.clone())));
-        Ok(nave_api::router(server).merge(endpoints).merge(clusters).merge(hub.receiver.clone()))
+        let admin = nave_api::admin_router(Arc::new(Admin(hub.store.clone())), process.flags.enable_admin);
+        let beside = endpoints.merge(clusters).merge(admin);
+        Ok(nave_api::router(server).merge(beside).merge(hub.receiver.clone()))
     }
 
     /// Scraping first, so that nothing new comes; then what is under way goes out; the store last.

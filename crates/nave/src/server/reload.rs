@@ -10,6 +10,7 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use nave_api::view::Lifecycle;
 use nave_scrape::{Builtin, Scraper};
+use nave_tsdb::Tsdb;
 use tokio::sync::Mutex;
 
 use super::Process;
@@ -17,6 +18,7 @@ use super::cluster::ClustersFile;
 use super::part::Parts;
 use super::push::Push;
 use super::query::QueryLog;
+use super::storage::RulesFile;
 use crate::config::Config;
 use crate::signal;
 
@@ -27,6 +29,8 @@ pub(crate) struct Reloader {
     push: Arc<Push>,
     builtins: Vec<Builtin>,
     clusters: Option<Arc<ClustersFile>>,
+    rules: Option<Arc<RulesFile>>,
+    store: Option<Arc<Tsdb>>,
     query_log: Option<Arc<QueryLog>>,
     current: Mutex<Config>,
 }
@@ -40,6 +44,8 @@ impl Reloader {
             push: parts.push.clone(),
             builtins: parts.builtins.clone(),
             clusters: parts.hub.as_ref().and_then(|hub| hub.clusters.clone()),
+            rules: parts.hub.as_ref().and_then(|hub| hub.rules.clone()),
+            store: parts.hub.as_ref().map(|hub| hub.store.clone()),
             query_log: parts.hub.as_ref().map(|hub| hub.query_log.clone()),
             current: Mutex::new(config.clone()),
         };
@@ -92,13 +98,17 @@ impl Reloader {
         outcome
     }
 
-    /// Both files are read before either is used.
+    /// All files are read before any is used.
     async fn load_and_replace(&self, current: &mut Config) -> Result<()> {
         let config = super::load(self.process.mode, &self.process.flags)?;
         let clusters = self.clusters.as_ref().map(|file| file.load()).transpose()?;
+        let rules = self.rules.as_ref().map(|file| file.load()).transpose()?;
         self.replace(current, config).await?;
         if let (Some(file), Some(clusters)) = (&self.clusters, &clusters) {
             file.apply(clusters);
+        }
+        if let (Some(file), Some(rules)) = (&self.rules, &rules) {
+            file.apply(rules);
         }
         Ok(())
     }
@@ -121,6 +131,9 @@ impl Reloader {
         }
         self.push.apply(config).await?;
         self.scraper.reload(&config.scrape_configs, &self.builtins)?;
+        if let Some(store) = &self.store {
+            super::hub::apply_retention(store, &self.process.flags, config);
+        }
         Ok(())
     }
 }

@@ -71,6 +71,7 @@ impl Compactor {
             seq: meta.seq,
             bytes: entry.bytes,
             made_ms: i64::try_from(meta.id.0 >> 80).unwrap_or(0),
+            hot: version.is_hot(entry),
             stale: self.hides(version, entry, extent) || self.is_ruled_out(entry),
         }
     }

@@ -156,6 +156,11 @@ impl Compactor {
         self.stop.cancel();
     }
 
+    /// Blocks until nothing runs any more.
+    pub(crate) fn wait(&self) {
+        drop(self.one_at_a_time.lock());
+    }
+
     /// Drops what is too old or too much, then merges until nothing is due, on a thread of its own. Runs wait for
     /// each other.
     ///

@@ -3,13 +3,14 @@
 //! Files of one tenant and window stand in order of `lo`; only neighbours are merged, so that ranges of flushes never
 //! interleave. Where a day has a file of its own, all files of that day are one window.
 //!
-//! - An **open** window only has its parts put together when there are many of them.
-//! - A **closed** window becomes one block. What comes later stays in parts until there are several or they are old,
+//! - An **open** window only has its parts put together when there are many of them that memory has given up.
+//! - A **closed** window becomes one block, when memory has given it up too. What comes later stays in parts until there are several or they are old,
 //!   then becomes a small block that swallows its older neighbours only while they are not much larger: each
 //!   sample is written again a logarithmic number of times, and series numbers of parts are given free.
 //! - A **day** whose windows are closed for long becomes one block.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 use nave_block::{BlockId, FileKind, SeqRange};
 
@@ -28,6 +29,8 @@ pub(crate) struct FileView {
     pub(crate) bytes: u64,
     /// When it was made, in ms.
     pub(crate) made_ms: i64,
+    /// Whether memory has all of it, so that readers need not open it; what is merged they must.
+    pub(crate) hot: bool,
     /// Whether a tombstone or an expired rule asks that it be written again.
     pub(crate) stale: bool,
 }
@@ -153,13 +156,14 @@ fn plan_day(tenant: &str, day: Window, files: &Files<'_>, now: i64, policy: &Pol
 fn plan_window(tenant: &str, window: Window, files: &Files<'_>, now: i64, policy: &Policy) -> Option<Job> {
     let due = match is_over(window, policy.grace_ms, now, policy) {
         _ if policy.everything => everything(files),
+        true if files.iter().any(|file| file.hot) => None,
         true => closed(files, now, policy),
         false => open(files, policy),
     };
-    if let Some((why, at)) = due
-        && fits(&files[at..], policy)
+    if let Some((why, run)) = due
+        && fits(&files[run.clone()], policy)
     {
-        let run = &files[at..];
+        let run = &files[run];
         let only_parts = why == Why::ManyParts && run.iter().all(|file| file.kind == FileKind::Part);
         let kind = if only_parts { FileKind::Part } else { FileKind::Block };
         return Some(job(why, tenant, window, kind, run));
@@ -181,37 +185,39 @@ fn fits(files: &[&FileView], policy: &Policy) -> bool {
     files.iter().map(|file| file.bytes).sum::<u64>() <= policy.input_bytes_max
 }
 
-/// From which file to the newest one is merged.
-type Due = Option<(Why, usize)>;
+/// Which files are merged.
+type Due = Option<(Why, Range<usize>)>;
 
 fn everything(files: &[&FileView]) -> Due {
-    (files.len() > 1 || parts(files) > 0).then_some((Why::Closed, 0))
+    (files.len() > 1 || parts(files) > 0).then_some((Why::Closed, 0..files.len()))
 }
 
 fn open(files: &[&FileView], policy: &Policy) -> Due {
     // A block may be here when everything was merged by hand; parts behind it stay parts.
+    let end = files.iter().position(|file| file.hot).unwrap_or(files.len());
+    let files = &files[..end];
     let first = first_part(files);
-    let parts = files.len() - first;
+    let parts = end - first;
     if parts <= policy.open_parts_max {
         return None;
     }
-    let at = files.len() - parts / 2;
-    Some((Why::ManyParts, widen(files, at, policy.ratio).max(first)))
+    let at = widen(files, end - parts / 2, policy.ratio).max(first);
+    Some((Why::ManyParts, at..end))
 }
 
 fn closed(files: &[&FileView], now: i64, policy: &Policy) -> Due {
     let parts = parts(files);
     if parts == files.len() {
-        return Some((Why::Closed, 0));
+        return Some((Why::Closed, 0..files.len()));
     }
     let first = first_part(files);
     let old = files[first..].iter().any(|part| now.saturating_sub(part.made_ms) >= policy.late_age_max_ms);
     if parts > 0 && (old || files.len() - first >= policy.late_parts_max) {
-        return Some((Why::Late, widen(files, first, policy.ratio)));
+        return Some((Why::Late, widen(files, first, policy.ratio)..files.len()));
     }
     if files.len() > policy.files_max {
         let at = files.len() - policy.files_max.div_ceil(2) - 1;
-        return Some((Why::ManyFiles, widen(files, at, policy.ratio)));
+        return Some((Why::ManyFiles, widen(files, at, policy.ratio)..files.len()));
     }
     None
 }

@@ -13,7 +13,8 @@ fn file(at: usize, text: &str) -> FileView {
     let start = words[1][1..].parse::<i64>().unwrap() * H;
     let length = if words[0] == "day" { DAY_MS } else { WINDOW_MS };
     let (lo, hi) = words[2].split_once('-').unwrap_or((words[2], words[2]));
-    let made = words.get(4).map_or(0, |made| made[1..].parse::<i64>().unwrap() * H);
+    let made =
+        words.get(4).filter(|word| **word != "hot").map_or(0, |made| made[1..].parse::<i64>().unwrap() * H);
     FileView {
         id: BlockId(at as u128),
         tenant: String::new(),
@@ -22,6 +23,7 @@ fn file(at: usize, text: &str) -> FileView {
         seq: SeqRange { lo: lo.parse().unwrap(), hi: hi.parse().unwrap() },
         bytes: words[3].parse().unwrap(),
         made_ms: made,
+        hot: text.ends_with("hot"),
         stale,
     }
 }
@@ -74,6 +76,19 @@ fn open_windows() {
     // A block that somebody made by hand stays out of it.
     files[0] = "block w0 0 10".to_owned();
     assert!(run(&files).is_empty());
+}
+
+#[test]
+fn what_memory_has_is_left_alone() {
+    check(&["part w0 1 10", "part w0 2 10 hot"], 9.0, &[]);
+    let mut files: Vec<_> = (0..17).map(|seq| format!("part w0 {seq} 10")).collect();
+    let run = |files: &[String]| {
+        jobs(&files.iter().map(String::as_str).collect::<Vec<_>>(), 1.0, &Policy::default()).len()
+    };
+    files[16].push_str(" hot");
+    assert_eq!(run(&files), 0);
+    files.insert(0, "part w0 0 10".to_owned());
+    assert_eq!(run(&files), 1);
 }
 
 #[test]
@@ -148,8 +163,18 @@ fn late_data_is_not_rewritten_all_the_time() {
         for (back, bytes) in [(0, 800)].into_iter().chain((1..=12).map(|back| (back * 2 * H, 17))) {
             let window = Window::aligned(now - back, WINDOW_MS);
             let seq = SeqRange { lo: seq, hi: seq };
-            let (kind, stale, tenant) = (FileKind::Part, false, String::new());
-            files.push(FileView { id: BlockId(next), tenant, kind, window, seq, bytes, made_ms: now, stale });
+            let (kind, stale, hot, tenant) = (FileKind::Part, false, false, String::new());
+            files.push(FileView {
+                id: BlockId(next),
+                tenant,
+                kind,
+                window,
+                seq,
+                bytes,
+                made_ms: now,
+                hot,
+                stale,
+            });
             next += 1;
             flushed += bytes;
         }
@@ -162,8 +187,8 @@ fn late_data_is_not_rewritten_all_the_time() {
             let lo = inputs.iter().map(|file| file.seq.lo).min().unwrap();
             let hi = inputs.iter().map(|file| file.seq.hi).max().unwrap();
             let (kind, window, seq) = (job.kind, job.window, SeqRange { lo, hi });
-            let (id, made_ms, stale) = (BlockId(next), now, false);
-            files.push(FileView { id, tenant: String::new(), kind, window, seq, bytes, made_ms, stale });
+            let (id, made_ms, hot, stale) = (BlockId(next), now, false, false);
+            files.push(FileView { id, tenant: String::new(), kind, window, seq, bytes, made_ms, hot, stale });
             next += 1;
         }
         let longest =

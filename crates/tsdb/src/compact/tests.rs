@@ -79,7 +79,7 @@ impl World {
             points.iter().for_each(|(t, v)| columns.push(Timestamp(window.start_ms + t), *v));
             writer.push(&labels, id, &columns).unwrap();
         }
-        let entry = self.catalog.entry(writer.finish().unwrap(), window, false).unwrap();
+        let entry = self.catalog.entry(writer.finish().unwrap(), window, true).unwrap();
         self.catalog.commit(|edit| edit.add(entry)).unwrap();
     }
 
