@@ -31,8 +31,11 @@ export function Chart(props: Props) {
     let path = '';
     let open = false;
     for (const [i, value] of values.entries()) {
-      if (Number.isFinite(value)) path += `${open ? 'L' : 'M'}${x(i).toFixed(1)} ${y(value).toFixed(1)}`;
-      open = Number.isFinite(value);
+      const known = Number.isFinite(value);
+      if (known) path += `${open ? 'L' : 'M'}${x(i).toFixed(1)} ${y(value).toFixed(1)}`;
+      // A point between gaps is a short line, else nothing of it is seen.
+      if (known && !open && !Number.isFinite(values[i + 1])) path += 'h-4';
+      open = known;
     }
     return path;
   };

@@ -189,7 +189,7 @@ const COLUMNS: readonly Column<Row>[] = [
   {
     id: 'state',
     title: 'State',
-    width: '130px',
+    width: '140px',
     sort: (row) => RANKS[row.fare],
     cell: (row) => <State tone={TONES[row().fare]}>{row().fare}</State>,
   },
