@@ -178,6 +178,12 @@ impl Tsdb {
         self.durable.clone()
     }
 
+    /// The oldest time that is taken and kept now, by age and by size, in ms.
+    #[must_use]
+    pub fn oldest(&self) -> i64 {
+        self.head.oldest_at(self.head.clock.now_ms())
+    }
+
     /// Numbers about the head, cheap.
     #[must_use]
     pub fn head_stats(&self) -> HeadStatistics {

@@ -20,7 +20,7 @@ const VALUES: [(&str, &[&str]); 4] = [
     ("number", &["", "3", "[0-6]", ".+"]),
 ];
 
-fn matchers(dice: &mut Rng) -> Vec<Matcher> {
+pub fn matchers(dice: &mut Rng) -> Vec<Matcher> {
     let one = |dice: &mut Rng| {
         let (name, values) = VALUES[dice.usize(..VALUES.len())];
         let ops = [MatchOp::Equal, MatchOp::NotEqual, MatchOp::Regex, MatchOp::NotRegex];
@@ -30,7 +30,7 @@ fn matchers(dice: &mut Rng) -> Vec<Matcher> {
     (0..dice.u8(..4)).map(|_| one(dice)).collect()
 }
 
-fn selection(number: u8, matchers: Vec<Matcher>, range: TimeRange) -> Selection {
+pub fn selection(number: u8, matchers: Vec<Matcher>, range: TimeRange) -> Selection {
     let scope = Scope { tenant: tenant(number), matchers: Vec::new() };
     Selection { scope, ..Selection::new(matchers, range) }
 }

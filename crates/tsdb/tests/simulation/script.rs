@@ -71,6 +71,18 @@ pub enum Step {
     Retain,
     /// Moves what is in memory into files.
     Flush,
+    /// Merges all that can be merged, drops what is too old.
+    Compact,
+    /// Deletes what a random matcher selects in a range; the number is the seed of the matcher.
+    Delete {
+        seed: u64,
+        tenant: u8,
+        min: i64,
+        max: i64,
+    },
+    CleanTombstones,
+    /// Makes a snapshot and reads it.
+    Snapshot,
     /// Closes and opens.
     Restart,
     /// The process is killed, and another one finds what it wrote.
@@ -139,7 +151,7 @@ impl Script {
         let setting = Setting {
             segment_bytes: *pick(&mut dice, &[300, 1000, 4000, 20_000]),
             retention_ms: *pick(&mut dice, &[None, Some(2 * HOUR_MS), Some(15 * 24 * HOUR_MS)]),
-            retention_bytes: *pick(&mut dice, &[None, None, Some(3000), Some(20_000)]),
+            retention_bytes: *pick(&mut dice, &[None, None, None, Some(20_000), Some(100_000)]),
             hot_ms: *pick(&mut dice, &[0, MINUTE_MS, HOUR_MS]),
         };
         let length = dice.usize(10..60);
@@ -178,7 +190,7 @@ impl Author {
     fn step(&mut self) -> Step {
         let Kinds { crashes, full, errors, rots } = self.kinds;
         let when = |there: bool, weight: u32| if there { weight } else { 0 };
-        let weights: [(u32, Make); 13] = [
+        let weights: [(u32, Make); 17] = [
             (30, |author| Step::Append(author.write())),
             (5, |author| Step::Concurrent((0..author.dice.u8(2..6)).map(|_| author.write()).collect())),
             (12, Self::query),
@@ -186,6 +198,10 @@ impl Author {
             (10, Self::advance),
             (4, |_| Step::Retain),
             (5, |_| Step::Flush),
+            (4, |_| Step::Compact),
+            (3, Self::delete),
+            (1, |_| Step::CleanTombstones),
+            (1, |_| Step::Snapshot),
             (3, |_| Step::Restart),
             (when(crashes, 2), |_| Step::Kill),
             (when(crashes, 6), Self::power_cut),
@@ -234,6 +250,16 @@ impl Author {
     }
 
     fn query(&mut self) -> Step {
+        let (min, max) = self.range();
+        Step::Query { seed: self.dice.u64(..), tenant: self.tenant(), min, max }
+    }
+
+    fn delete(&mut self) -> Step {
+        let (min, max) = self.range();
+        Step::Delete { seed: self.dice.u64(..), tenant: self.tenant(), min, max }
+    }
+
+    fn range(&mut self) -> (i64, i64) {
         let dice = &mut self.dice;
         let back = |dice: &mut Rng| match dice.u8(..4) {
             0 => dice.i64(0..30 * HOUR_MS),
@@ -241,9 +267,8 @@ impl Author {
             _ => dice.i64(0..20 * MINUTE_MS),
         };
         let (from, width) = (back(dice), back(dice));
-        let (min, seed) = (self.now - from, dice.u64(..));
-        let max = if dice.bool() { self.now + HOUR_MS } else { min + width };
-        Step::Query { seed, tenant: self.tenant(), min, max }
+        let min = self.now - from;
+        (min, if dice.bool() { self.now + HOUR_MS } else { min + width })
     }
 
     fn tenant(&mut self) -> u8 {

@@ -8,14 +8,18 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use fastrand::Rng;
 use futures_util::future::join_all;
 use nave_base::clock::{Clock, FakeClock};
 use nave_base::disk::{FaultDisk, Incident, What};
-use nave_base::metric::Registry;
+use nave_base::metric::{Format, Registry};
 use nave_model::append::{Append, AppendError, Item, Outcome, Reason, SeriesRef};
+use nave_model::matcher::Matcher;
+use nave_model::time::{TimeRange, Timestamp};
 use nave_tsdb::{Options, Tsdb};
 
-use crate::content::{batch, labels};
+use crate::check::{matchers, selection};
+use crate::content::{batch, labels, read, tenant};
 use crate::model::Model;
 use crate::script::{START_MS, Script, Setting, Step, Value, Write};
 
@@ -41,6 +45,9 @@ pub struct World {
     /// Bits that were flipped since the store was closed.
     fresh_rot: Vec<Incident>,
     power_cuts: usize,
+    registry: Registry,
+    /// As counted in this life.
+    damaged_pages: f64,
     /// Flushes that were tried.
     flushes: u64,
     /// When the step under way began: a slow disk moves the clock.
@@ -88,6 +95,8 @@ pub async fn run(script: &Script) -> Result<Counts, String> {
         rotted: false,
         fresh_rot: Vec::new(),
         power_cuts: 0,
+        registry: Registry::default(),
+        damaged_pages: 0.0,
         flushes: 0,
         began: START_MS,
         incidents: Vec::new(),
@@ -119,6 +128,14 @@ impl World {
             Step::Advance { ms } => self.clock.advance(Duration::from_millis(ms.unsigned_abs())),
             Step::Retain => self.retain().await?,
             Step::Flush => self.flush().await?,
+            Step::Compact => self.compact().await?,
+            Step::Delete { seed, tenant, min, max } => self.delete(*seed, *tenant, (*min, *max)).await?,
+            Step::CleanTombstones => {
+                let done = self.tsdb().clean_tombstones().await;
+                self.done("cleaning tombstones", done)?;
+                self.note_damage_of_merging().await?;
+            }
+            Step::Snapshot => self.snapshot().await?,
             Step::Restart => self.restart(0).await?,
             Step::Kill => self.kill().await?,
             Step::PowerCut { after } => self.disk.cut_power_after(Some(*after)),
@@ -218,7 +235,7 @@ impl World {
     }
 
     fn note_failure(&mut self, write: &Write, error: &AppendError) -> Result<(), String> {
-        if !self.troubled() && !self.disk.is_down() {
+        if !self.troubled() && !self.disk.is_down() && !self.is_quota(&error.to_string()) {
             return Err(format!("an append failed on a disk that is well: {error}"));
         }
         self.attempted(write);
@@ -280,37 +297,111 @@ impl World {
         self.models.iter_mut().for_each(|model| model.drop_before(floor));
     }
 
+    /// Notes how far retention has come.
+    fn note_floor(&mut self) -> Result<(), String> {
+        let oldest = self.tsdb().oldest();
+        let kept = self.setting.retention_ms.map_or(i64::MIN, |kept| self.clock.now_ms() - kept);
+        if oldest > kept.max(self.floor) && self.setting.retention_bytes.is_none() {
+            return Err(format!("retention dropped up to {oldest}, allowed was {kept}"));
+        }
+        self.raise_floor(oldest);
+        Ok(())
+    }
+
+    /// A failure is the disk's.
+    fn done<T>(&self, what: &str, result: Result<T, nave_tsdb::Error>) -> Result<Option<T>, String> {
+        match result {
+            Ok(done) => Ok(Some(done)),
+            Err(_) if self.troubled() || self.rotted || self.disk.is_down() => Ok(None),
+            Err(error) if self.is_quota(&error.to_string()) => Ok(None),
+            Err(error) => Err(format!("{what} failed on a disk that is well: {error}")),
+        }
+    }
+
     async fn retain(&mut self) -> Result<(), String> {
         self.flushes += 1;
-        let oldest = self.clock.now_ms() - self.setting.retention_ms.unwrap_or(i64::MAX / 2);
         let done = self.tsdb().retain().await;
-        match done {
-            Ok(retained) => {
-                let by_size = self.setting.retention_bytes.is_some();
-                if retained.oldest > oldest && retained.oldest > self.floor && !by_size {
-                    return Err(format!("retention dropped up to {}, allowed was {oldest}", retained.oldest));
-                }
-                self.raise_floor(retained.oldest);
-                Ok(())
-            }
-            // What it had dropped by size by then nobody tells: the next run does.
-            Err(_) if self.troubled() || self.disk.is_down() => {
-                if self.setting.retention_bytes.is_some() {
-                    self.raise_floor(i64::MAX);
-                }
-                Ok(())
-            }
-            Err(error) => Err(format!("retention failed on a disk that is well: {error}")),
-        }
+        self.done("retention", done)?;
+        self.note_floor()
     }
 
     async fn flush(&mut self) -> Result<(), String> {
         self.flushes += 1;
-        match self.tsdb().flush().await {
-            Ok(_) => Ok(()),
-            Err(_) if self.troubled() || self.disk.is_down() => Ok(()),
-            Err(error) => Err(format!("a flush failed on a disk that is well: {error}")),
+        let done = self.tsdb().flush().await;
+        self.done("a flush", done).map(drop)
+    }
+
+    async fn compact(&mut self) -> Result<(), String> {
+        self.flushes += 1;
+        let done = self.tsdb().compact_all().await;
+        self.done("compaction", done)?;
+        self.note_floor()?;
+        self.note_damage_of_merging().await
+    }
+
+    /// Merging names damage in the log and counts it; what it left out is missing from now on.
+    async fn note_damage_of_merging(&mut self) -> Result<(), String> {
+        let page = self.registry.page(Format::Text);
+        let line =
+            page.lines().find_map(|line| line.strip_prefix("nave_tsdb_compaction_damaged_pages_total "));
+        let count = line.and_then(|count| count.parse().ok()).unwrap_or(0.0);
+        if count <= self.damaged_pages {
+            return Ok(());
         }
+        self.damaged_pages = count;
+        if !self.rotted && !self.had_errors() {
+            return Err("merging counts damage where there is none".to_owned());
+        }
+        self.named.push("merging found damage".to_owned());
+        self.check().await?;
+        self.named.pop();
+        Ok(())
+    }
+
+    /// What was deleted is gone for good; after a failure it may be there or not.
+    async fn delete(&mut self, seed: u64, number: u8, (min, max): (i64, i64)) -> Result<(), String> {
+        self.flushes += 1;
+        let mut matchers = matchers(&mut Rng::with_seed(seed));
+        if matchers.is_empty() {
+            matchers.push(Matcher::metric_name("metric_1"));
+        }
+        let range = TimeRange { min: Timestamp(min), max: Timestamp(max) };
+        let done = self.tsdb().delete_series(&tenant(number), vec![matchers.clone()], range).await;
+        let done = self.done("a delete", done)?.is_some();
+        for (labels, slots) in &mut self.models[usize::from(number)].series {
+            if !Matcher::all_match(&matchers, labels) {
+                continue;
+            }
+            if done {
+                slots.retain(|t, _| *t < min || max < *t);
+            } else {
+                slots.range_mut(min..=max).for_each(|(_, slot)| slot.excused = true);
+            }
+        }
+        Ok(())
+    }
+
+    /// A snapshot opens like a store and gives what the store gives.
+    async fn snapshot(&mut self) -> Result<(), String> {
+        self.flushes += 1;
+        let done = self.tsdb().snapshot(false).await;
+        let Some(name) = self.done("a snapshot", done)? else { return Ok(()) };
+        if self.rotted || self.troubled() {
+            return Ok(());
+        }
+        let dir = Path::new(DIR).join("snapshots").join(name);
+        let disk = Arc::new(self.disk.clone());
+        let opened = Tsdb::open(self.options(&dir), disk, self.clock.clone(), &Registry::default());
+        let Some(copy) = self.done("opening a snapshot", opened)? else { return Ok(()) };
+        for number in 0..TENANTS as u8 {
+            let all = || selection(number, Vec::new(), TimeRange::ALL);
+            let (store, copy) = (read(self.tsdb(), all()).await, read(&copy, all()).await);
+            if !self.disk.is_down() && format!("{store:?}") != format!("{copy:?}") {
+                return Err(format!("the snapshot differs: {copy:?}, the store has {store:?}"));
+            }
+        }
+        copy.close().await;
+        Ok(())
     }
 
     /// Once nothing is wrong any more, writes succeed by themselves.
@@ -323,8 +414,10 @@ impl World {
         let write = Write { tenant: 0, references: true, points };
         for _ in 0..TRIES_MAX {
             let answer = self.tsdb().append(batch(&write, &self.references)).await;
-            if answer.is_ok() {
-                return self.note(&write, answer);
+            match &answer {
+                Err(error) if self.is_quota(&error.to_string()) => return Ok(()),
+                Err(_) => {}
+                Ok(_) => return self.note(&write, answer),
             }
             self.attempted(&write);
         }
@@ -429,18 +522,10 @@ impl World {
     /// Opens; `false` when the disk did not let it.
     async fn try_open(&mut self) -> Result<bool, String> {
         self.named.clear();
-        let Setting { segment_bytes, retention_ms, retention_bytes, hot_ms } = self.setting;
-        let options = Options {
-            segment_bytes,
-            retention_ms,
-            retention_bytes,
-            future_max_ms: FUTURE_MAX_MS,
-            hot_ms,
-            replay_threads: Some(1),
-            ..Options::new(DIR)
-        };
+        let options = self.options(Path::new(DIR));
         let disk = Arc::new(self.disk.clone());
-        match Tsdb::open(options, disk, self.clock.clone(), &Registry::default()) {
+        (self.registry, self.damaged_pages) = (Registry::default(), 0.0);
+        match Tsdb::open(options, disk, self.clock.clone(), &self.registry) {
             Ok(tsdb) => {
                 self.named = tsdb.replayed().damages.clone();
                 let cut = tsdb.replayed().cut_bytes;
@@ -450,6 +535,7 @@ impl World {
                 }
                 self.tsdb = Some(tsdb);
                 self.counts.opened += 1;
+                self.note_floor()?;
                 let wrong = self.named.iter().find(|damage| !self.may_be_named(damage));
                 wrong.map_or(Ok(true), |wrong| Err(format!("damage is named where there is none: {wrong}")))
             }
@@ -464,9 +550,27 @@ impl World {
         }
     }
 
+    fn options(&self, dir: &Path) -> Options {
+        let Setting { segment_bytes, retention_ms, retention_bytes, hot_ms } = self.setting;
+        Options {
+            segment_bytes,
+            retention_ms,
+            retention_bytes,
+            future_max_ms: FUTURE_MAX_MS,
+            hot_ms,
+            replay_threads: Some(1),
+            ..Options::new(dir)
+        }
+    }
+
     /// Whether the disk fails operations or has no room.
     fn troubled(&self) -> bool {
         self.disk.trouble() != Default::default()
+    }
+
+    /// Whether an error is about the store's own limit of bytes.
+    fn is_quota(&self, error: &str) -> bool {
+        self.setting.retention_bytes.is_some() && error.contains("no room")
     }
 
     /// Damage without flipped bits and failed operations is a false alarm, but for one: of the records of one group
