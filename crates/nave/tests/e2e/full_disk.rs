@@ -17,7 +17,8 @@ use crate::harness::{NAVE, Server};
 
 const ROUNDS: usize = 5;
 const SERIES: usize = 50;
-const DISK_MIB: usize = 24;
+/// More than the hub always leaves free.
+const DISK_MIB: usize = 160;
 /// What is left for the hub when the disk is filled.
 const ROOM_BYTES: u64 = 128 << 10;
 /// Writes until the disk must be full.
@@ -31,12 +32,18 @@ impl SmallDisk {
     fn mount() -> Option<Self> {
         let dir = tempfile::tempdir().unwrap();
         let size = format!("size={DISK_MIB}m");
-        let mount = Command::new("mount").args(["-t", "tmpfs", "-o", &size, "tmpfs"]).arg(dir.path()).output();
+        let mount =
+            Command::new("mount").args(["-t", "tmpfs", "-o", &size, "tmpfs"]).arg(dir.path()).output();
         if mount.is_ok_and(|output| output.status.success()) {
             return Some(Self(dir));
         }
-        assert!(std::env::var_os("CI").is_none(), "CI is set, and nothing may be skipped there: cannot mount a tmpfs");
-        eprintln!("SKIPPED: a full disk needs a small file system, and mount was refused: run the test as root");
+        assert!(
+            std::env::var_os("CI").is_none(),
+            "CI is set, and nothing may be skipped there: cannot mount a tmpfs"
+        );
+        eprintln!(
+            "SKIPPED: a full disk needs a small file system, and mount was refused: run the test as root"
+        );
         None
     }
 
@@ -48,7 +55,7 @@ impl SmallDisk {
     fn fill(&self) {
         let path = self.path().join("filler");
         let mut file = fs::File::create(&path).unwrap();
-        while file.write_all(&[0; 64 << 10]).is_ok() {}
+        while file.write_all(&[0; 256 << 10]).is_ok() {}
         let len = file.metadata().unwrap().len();
         file.set_len(len.saturating_sub(ROOM_BYTES)).unwrap();
     }
@@ -96,7 +103,11 @@ impl Ledger {
         let (status, body) = hub.write(request(at)).await.expect("the hub answers");
         let taken = (200..300).contains(&status);
         assert!(taken || status == 503, "a write was answered {status}: {body}");
-        if taken { self.acknowledged.insert(at) } else { self.refused.insert(at) };
+        if taken {
+            self.acknowledged.insert(at)
+        } else {
+            self.refused.insert(at)
+        };
         taken
     }
 
