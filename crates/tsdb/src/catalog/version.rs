@@ -68,14 +68,15 @@ pub(crate) struct Entry {
     pub(crate) bytes: u64,
     /// Always read: memory may lack what it holds, whatever `hot_seq` says. So are late data and all merged files.
     pub(crate) cold: bool,
-    /// Opened when the entry is made, so that it outlives its name.
-    file: Result<Arc<dyn File>, String>,
+    /// Opened when the entry is made, so that it outlives its name; `None` when the disk did not let it.
+    file: Option<Arc<dyn File>>,
+    disk: SharedDisk,
     cache: PageCache,
     block: OnceLock<Result<Arc<Block<LocalFile>>, Arc<nave_block::Error>>>,
 }
 
 impl Entry {
-    /// An entry for the file at `path`. A file that cannot be opened is kept, and [`Entry::block`] says why.
+    /// An entry for the file at `path`. A file that cannot be opened is kept, and [`Entry::block`] tries again.
     pub(super) fn open(
         disk: &SharedDisk,
         cache: &PageCache,
@@ -83,23 +84,28 @@ impl Entry {
         bytes: u64,
         cold: bool,
     ) -> Self {
-        let file = disk.open(&path).map_err(|error| error.to_string());
-        Self { meta, window, path, bytes, cold, file, cache: cache.clone(), block: OnceLock::new() }
+        let (file, disk) = (disk.open(&path).ok(), disk.clone());
+        Self { meta, window, path, bytes, cold, file, disk, cache: cache.clone(), block: OnceLock::new() }
     }
 
     /// The file, opened at the first call.
     ///
     /// # Errors
-    /// Of the file system, or named damage; always the same for this entry.
+    /// Of the file system, which may pass, or named damage, which stays.
     pub(crate) fn block(&self) -> Result<Arc<Block<LocalFile>>, Arc<nave_block::Error>> {
-        self.block.get_or_init(|| self.open_block().map(Arc::new).map_err(Arc::new)).clone()
+        if let Some(known) = self.block.get() {
+            return known.clone();
+        }
+        match self.open_block() {
+            Err(error @ nave_block::Error::Io { .. }) => Err(Arc::new(error)),
+            opened => self.block.get_or_init(|| opened.map(Arc::new).map_err(Arc::new)).clone(),
+        }
     }
 
     fn open_block(&self) -> Result<Block<LocalFile>, nave_block::Error> {
-        let file = self.file.clone().map_err(|message| nave_block::Error::Io {
-            what: "cannot open",
-            source: std::io::Error::other(message),
-        })?;
+        let again = || self.disk.open(&self.path);
+        let file = self.file.clone().map_or_else(again, Ok);
+        let file = file.map_err(|source| nave_block::Error::Io { what: "cannot open", source })?;
         Block::open(LocalFile(file), self.cache.clone())
     }
 }

@@ -81,7 +81,7 @@ impl Compactor {
         let version = self.catalog.version();
         let find = |id: &BlockId| version.files.iter().find(|entry| entry.meta.id == *id).cloned();
         let Some(entries) = job.inputs.iter().map(find).collect::<Option<Vec<_>>>() else { return Ok(()) };
-        let Some(inputs) = self.open(&version, &entries) else { return Ok(()) };
+        let Some(inputs) = self.open(&version, &entries)? else { return Ok(()) };
         self.check_room(&entries)?;
         let start = self.clock.monotonic();
         self.metrics.running.set(1.0);
@@ -97,8 +97,9 @@ impl Compactor {
         Ok(())
     }
 
-    /// `None` when one of them cannot be read, which is remembered, so that the next plan goes without it.
-    fn open(&self, version: &Version, entries: &[Arc<Entry>]) -> Option<Vec<Input>> {
+    /// `None` when one of them is damaged, which is remembered, so that the next plan goes without it. A failure of
+    /// the disk may pass.
+    fn open(&self, version: &Version, entries: &[Arc<Entry>]) -> Result<Option<Vec<Input>>, Error> {
         let mut inputs = Vec::new();
         let mut readable = true;
         for entry in entries {
@@ -106,6 +107,10 @@ impl Compactor {
                 Ok(block) => {
                     let tombstones = super::clean::of(version, entry).cloned().collect();
                     inputs.push(Input { block, path: entry.path.clone(), tombstones });
+                }
+                Err(error) if matches!(*error, nave_block::Error::Io { .. }) => {
+                    let message = format!("{}: {error}", entry.path.display());
+                    return Err(Error::folder(&self.dir, &std::io::Error::other(message)));
                 }
                 Err(error) => {
                     readable = false;
@@ -116,7 +121,7 @@ impl Compactor {
                 }
             }
         }
-        readable.then_some(inputs)
+        Ok(readable.then_some(inputs))
     }
 
     fn check_room(&self, entries: &[Arc<Entry>]) -> Result<(), Error> {
