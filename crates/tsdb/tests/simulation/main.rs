@@ -47,6 +47,7 @@ fn run(runtime: &Runtime, script: &Script) -> Result<Counts, String> {
 
 fn fail(script: &Script, error: &str) -> ! {
     let seed = script.seed;
+    eprintln!("seed {seed} failed and is made smaller: {error}");
     let (small, last) = shrink::shrink(script, error, |script| run(&runtime(), script));
     let steps: Vec<_> = small.steps.iter().map(|(number, step)| format!("  {number} {step:?}")).collect();
     panic!(

@@ -3,7 +3,7 @@
 use crate::script::{Script, Step, Write};
 
 /// Runs until it is small enough.
-const RUNS_MAX: usize = 1500;
+const RUNS_MAX: usize = 300;
 
 /// A script with as few steps as can be had, and how it fails. Failing in another way counts too.
 pub fn shrink<T>(

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use fastrand::Rng;
 use futures_util::future::join_all;
+use nave_base::Shutdown;
 use nave_base::clock::{Clock, FakeClock};
 use nave_base::disk::{FaultDisk, Incident, What};
 use nave_base::metric::{Format, Registry};
@@ -404,11 +405,29 @@ impl World {
         Ok(())
     }
 
+    /// One look of the store's background work at its disk.
+    async fn upkeep(&self) {
+        /// Flushing, merging and the look at the space in use.
+        const LOOPS: usize = 3;
+        let shutdown = Shutdown::new();
+        let others = self.clock.sleepers();
+        let look = async {
+            while self.clock.sleepers() < others + LOOPS {
+                tokio::task::yield_now().await;
+            }
+            shutdown.cancel();
+        };
+        tokio::join!(self.tsdb().keep(shutdown.clone()), look);
+    }
+
     /// Once nothing is wrong any more, writes succeed by themselves.
     async fn recover(&mut self) -> Result<(), String> {
         if self.disk.is_down() || self.troubled() {
             return Ok(());
         }
+        self.flushes += 1;
+        self.upkeep().await;
+        self.note_floor()?;
         let t = self.clock.now_ms();
         let points = vec![crate::script::Point { series: 3, t, value: Value::Float(1f64.to_bits()) }];
         let write = Write { tenant: 0, references: true, points };
@@ -559,6 +578,7 @@ impl World {
             future_max_ms: FUTURE_MAX_MS,
             hot_ms,
             replay_threads: Some(1),
+            disk_free_bytes_min: 0,
             ..Options::new(dir)
         }
     }
