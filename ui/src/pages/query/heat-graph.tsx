@@ -5,7 +5,7 @@ import uPlot from 'uplot';
 import { short, whole } from '../../format/number';
 import { instant, utc } from '../../format/time';
 import { isDark } from '../../shell/theme';
-import { type Heatmap, rangeText } from './heatmap';
+import { boundText, type Heatmap, rangeText } from './heatmap';
 import { axisOf, follow, HEIGHT, resolved, type Span, timeTexts, tzDate, zoomHook } from './plot';
 
 interface Props {
@@ -31,6 +31,7 @@ export function HeatGraph(props: Props) {
     const { rows, most } = props.map;
     if (most <= 0) return;
     const half = props.span.step / 2000;
+    const gap = self.bbox.height / rows.length > 12 ? 1 : 0;
     ctx.save();
     ctx.beginPath();
     ctx.rect(self.bbox.left, self.bbox.top, self.bbox.width, self.bbox.height);
@@ -45,7 +46,7 @@ export function HeatGraph(props: Props) {
         const left = Math.floor(self.valToPos(at - half, 'x', true));
         const right = Math.floor(self.valToPos(at + half, 'x', true));
         ctx.globalAlpha = strength(count, most);
-        ctx.fillRect(left, top, Math.max(1, right - left), Math.max(1, bottom - top - 1));
+        ctx.fillRect(left, top, Math.max(1, right - left), Math.max(1, bottom - top - gap));
       }
     }
     ctx.restore();
@@ -76,7 +77,7 @@ export function HeatGraph(props: Props) {
           grid: { show: false },
           size: 62,
           splits: () => rows.map((_, i) => i + 1).filter((i) => (rows.length - i) % every === 0),
-          values: (_, ticks) => ticks.map((tick) => short(rows[tick - 1]?.upper ?? Number.NaN)),
+          values: (_, ticks) => ticks.map((tick) => boundText(rows[tick - 1]?.upper ?? Number.NaN)),
         },
       ],
       series: [{}, { show: true, paths: () => null, points: { show: false } }],

@@ -109,5 +109,13 @@ function merge(rows: Row[]): Row[] {
   return merged;
 }
 
+/** A bound; far from 1 with an exponent. */
+export function boundText(bound: number): string {
+  const size = Math.abs(bound);
+  return Number.isFinite(bound) && size > 0 && (size >= 1e15 || size < 1e-3)
+    ? bound.toExponential(1)
+    : short(bound);
+}
+
 /** `0.1 to 0.5`. */
-export const rangeText = (row: Row) => `${short(row.lower)} to ${short(row.upper)}`;
+export const rangeText = (row: Row) => `${boundText(row.lower)} to ${boundText(row.upper)}`;

@@ -15,6 +15,7 @@ import { mistakeOf } from './mistake';
 import type { PanelState } from './panel-state';
 import { fetchResult, type Question, type Result } from './result';
 import { ResultTable } from './result-table';
+import { Start } from './start';
 import { TimeRange } from './time-range';
 
 const Editor = lazy(() => import('./editor'));
@@ -51,6 +52,10 @@ export function Panel(props: Props) {
     remember(text());
     props.onChange({ expression: text() });
     setRuns((count) => count + 1);
+  };
+  const start = (expression: string) => {
+    setText(expression);
+    run();
   };
   const insert = (expression: string) => {
     setText(expression);
@@ -132,10 +137,7 @@ export function Panel(props: Props) {
         </span>
       </div>
       <div class="panel-body" aria-busy={result.busy()}>
-        <Show
-          when={question()}
-          fallback={<p class="soft panel-hint">Write an expression, or look through the metrics.</p>}
-        >
+        <Show when={question()} fallback={<Start onPick={start} onMetrics={() => setTool('metrics')} />}>
           <Show
             when={!result.error()}
             fallback={
