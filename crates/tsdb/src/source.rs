@@ -29,15 +29,17 @@ pub(crate) struct Source {
     tombstones: Vec<Tombstone>,
 }
 
-/// The files of `tenant` with samples in `range` that memory may lack, opened; `damaged` is told of those that cannot be.
+/// The files of `tenant` with samples in `range` that memory may lack, first written first, opened; `damaged` is told of those that cannot be.
 pub(crate) fn sources(
     version: &Version,
     tenant: &Tenant,
     range: TimeRange,
     mut damaged: impl FnMut(&Path, String),
 ) -> Vec<Source> {
-    let files = version.readable(tenant, range);
-    let opened = files.filter_map(|entry| match entry.block() {
+    let mut files: Vec<&Arc<Entry>> = version.readable(tenant, range).collect();
+    // A day and one of its windows may stand side by side; which of two values stays depends on who wrote first.
+    files.sort_by_key(|entry| entry.meta.seq.lo);
+    let opened = files.into_iter().filter_map(|entry| match entry.block() {
         Ok(block) => Some(Source::new(entry.clone(), block, version, range)),
         Err(error) => {
             damaged(&entry.path, error.to_string());
