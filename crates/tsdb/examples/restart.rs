@@ -1,8 +1,8 @@
 //! What a store costs to fill, to flush and to start after a kill:
 //! `cargo run --release -p nave-tsdb --example restart [series] [flushed rounds] [rounds in the log]`.
 //!
-//! A process appends one sample of every series per round, 2000 series per batch, flushes after the first rounds, goes on and
-//! aborts. Another opens what is left, and tells when writes and queries are answered and how much memory it took.
+//! A process appends one sample of every series per round, 2000 series per batch, flushes twice, each time after the
+//! first number of rounds (the first flush also sorts and names all series), goes on and aborts. Another opens what is left, and tells when writes and queries are answered and how much memory it took.
 
 use std::io::{self, Write};
 use std::path::Path;
@@ -100,9 +100,9 @@ async fn write(dir: &Path, series: usize, flushed: usize, logged: usize) -> Resu
     let before = status("VmRSS").unwrap_or(0);
     let tsdb = open(dir)?;
     let clock = SystemClock::shared();
-    let first = clock.now_ms() - i64::try_from(flushed + logged + 1)? * STEP_MS;
+    let first = clock.now_ms() - i64::try_from(2 * flushed + logged + 1)? * STEP_MS;
     let mut stored = 0;
-    for round in 0..flushed + logged {
+    for round in 0..2 * flushed + logged {
         let (begin, cpu) = (Instant::now(), processor());
         let now = first + i64::try_from(round)? * STEP_MS;
         let outcomes = templates.iter().enumerate().map(|(i, template)| {
@@ -117,14 +117,14 @@ async fn write(dir: &Path, series: usize, flushed: usize, logged: usize) -> Resu
             round_stored += futures_util::future::join_all(some).await.into_iter().sum::<usize>();
         }
         stored += round_stored;
-        if round < 2 || round + 1 == flushed + logged {
+        if round < 2 || round + 1 == 2 * flushed + logged {
             say(&format!(
                 "round {round}: {round_stored} samples in {:.2} s, {:.2} CPU-s",
                 begin.elapsed().as_secs_f64(),
                 processor() - cpu,
             ))?;
         }
-        if round + 1 == flushed {
+        if round + 1 == flushed || round + 1 == 2 * flushed {
             let (begin, cpu) = (Instant::now(), processor());
             let done = tsdb.flush().await?;
             say(&format!(

@@ -2,6 +2,8 @@
 //!
 //! Invariant: a series is in `by_labels`, in `all` and under each of its labels, or in none of them.
 
+mod build;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 use std::sync::Arc;
@@ -20,6 +22,7 @@ use crate::lookup::SeriesTable;
 use crate::order::Order;
 use crate::postings::{self, Postings};
 use crate::series::Series;
+pub(crate) use build::build;
 
 /// Series of one value.
 type Values = BTreeMap<Arc<str>, Postings>;
@@ -60,14 +63,17 @@ impl Index {
 
     /// Takes `dead` out, in one pass over the lists that any of them is in.
     pub(crate) fn remove(&mut self, dead: &[Arc<Series>]) {
-        let ids: BTreeSet<u32> = dead.iter().map(|series| series.id).collect();
-        let mut touched: BTreeSet<(&str, &str)> = BTreeSet::new();
         for series in dead {
             if self.by_labels.remove(&series.labels).is_some() {
                 self.forget_cluster(&series.labels);
             }
-            touched.extend(&series.labels);
         }
+        self.remove_from_lists(dead);
+    }
+
+    fn remove_from_lists(&mut self, dead: &[Arc<Series>]) {
+        let ids: BTreeSet<u32> = dead.iter().map(|series| series.id).collect();
+        let touched: BTreeSet<(&str, &str)> = dead.iter().flat_map(|series| &series.labels).collect();
         for (name, value) in touched {
             let Some(values) = self.names.get_mut(name) else { continue };
             if let Some(list) = values.get_mut(value) {

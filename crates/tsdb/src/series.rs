@@ -23,7 +23,6 @@ use parking_lot::Mutex;
 
 use crate::chunk::{self, CHUNK_SAMPLES, Chunk, Open, Point};
 use crate::view::View;
-pub(crate) use freeze::Frozen;
 use freeze::Marks;
 use late::Late;
 

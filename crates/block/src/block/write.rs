@@ -178,8 +178,8 @@ impl BlockWriter {
     /// ascend. A part keeps the number only, a block the labels too.
     ///
     /// # Errors
-    /// When the series is not greater than the last one (by [`series_order`]), the samples are none or
-    /// do not ascend, or the disk fails; after an error of the disk the block cannot be finished.
+    /// When the series is not greater than the last one (by [`series_order`]; of a part only builds with debug
+    /// assertions look), the samples are none or do not ascend, or the disk fails; after an error of the disk the block cannot be finished.
     pub fn push(&mut self, labels: &Labels, id: u32, samples: &Columns) -> Result<(), Error> {
         if let Some(reason) = unfit(samples) {
             return Err(Error::Samples { series: labels.to_string(), reason });
@@ -208,7 +208,9 @@ impl BlockWriter {
         if let Some(index) = &mut self.index {
             return Ok(index.push(labels)?);
         }
-        if let Some(before) = self.last.replace(labels.clone())
+        // A part has no use for labels, and reading them just for this costs as much as encoding a short series.
+        if cfg!(debug_assertions)
+            && let Some(before) = self.last.replace(labels.clone())
             && series_order(&before, labels).is_ge()
         {
             let (next, before_text) = (labels.to_string(), before.to_string());

@@ -29,7 +29,7 @@ use crate::head::{Head, Partition};
 use crate::record::Family;
 use crate::registry::{Writer, metadata_payload};
 use crate::retain;
-use crate::series::{Frozen, Series};
+use crate::series::{Series, State};
 use order::Order;
 use sinks::{Sinks, Written};
 pub(crate) use trigger::Flushing;
@@ -160,14 +160,19 @@ impl Flusher {
     }
 
     fn drop_flushed(&self, series: &Series) {
+        self.drop_flushed_of(&mut series.state.lock());
+    }
+
+    fn drop_flushed_of(&self, state: &mut State) {
         let droppable = &self.head.droppable;
         let (hot, late) =
             (droppable.hot_seq.load(Ordering::Relaxed), droppable.late_seq.load(Ordering::Relaxed));
-        let mut state = series.state.lock();
         let before = state.chunk_count();
         state.drop_flushed(hot, late);
         let dropped = before as i64 - state.chunk_count() as i64;
-        self.head.chunk_count.fetch_sub(dropped, Ordering::Relaxed);
+        if dropped != 0 {
+            self.head.chunk_count.fetch_sub(dropped, Ordering::Relaxed);
+        }
     }
 
     /// Reads of samples that flushes before `since_ms` took go to files from now on; memory drops them when no
@@ -280,20 +285,17 @@ impl Pass<'_> {
         let mut columns = Columns::default();
         let mut sinks = self.sinks(&tenant, false, None);
         for series in order.iter() {
-            let Some(frozen) = self.freeze(series, named) else { continue };
-            if !frozen.late.is_empty() {
+            if self.freeze(series, named, &mut columns) {
+                note_windows(series.state.lock().frozen_late(self.seq), &mut sinks, &mut late_windows);
                 self.late.push(series.clone());
-                note_windows(&frozen.late, &mut sinks, &mut late_windows);
             }
-            decode(&frozen, &mut columns);
             sinks.push(series, &columns)?;
         }
         let mut left = sinks.finish(&mut self.written)?;
         while !left.is_empty() {
             let mut sinks = self.sinks(&tenant, false, Some(Sinks::some_of(&mut left)));
             for series in order.iter() {
-                let Some(frozen) = series.state.lock().frozen(self.seq) else { continue };
-                decode(&frozen, &mut columns);
+                series.state.lock().decode_frozen(self.seq, &mut columns);
                 sinks.push(series, &columns)?;
             }
             sinks.finish(&mut self.written)?;
@@ -302,9 +304,8 @@ impl Pass<'_> {
         while !late_windows.is_empty() {
             let mut sinks = self.sinks(&tenant, true, Some(Sinks::some_of(&mut late_windows)));
             for series in &late {
-                let Some(frozen) = series.state.lock().frozen(self.seq) else { continue };
                 columns.clear();
-                for (t, value) in frozen.late.iter().flat_map(Chunk::iter) {
+                for (t, value) in series.state.lock().frozen_late(self.seq).iter().flat_map(Chunk::iter) {
                     columns.push(Timestamp(t), f64::from_bits(value));
                 }
                 sinks.push(series, &columns)?;
@@ -322,23 +323,25 @@ impl Pass<'_> {
         Sinks::new((disk, catalog, self.version), tenant, u64::from(self.seq), cold, only)
     }
 
-    /// Gives a series to this flush; what it has, when it has anything.
-    fn freeze(&mut self, series: &Arc<Series>, named: &mut Named) -> Option<Frozen> {
-        self.flusher.drop_flushed(series);
+    /// Gives a series to this flush, and what it has, but for late floats, to `columns`. Whether there are late floats.
+    fn freeze(&mut self, series: &Arc<Series>, named: &mut Named, columns: &mut Columns) -> bool {
+        columns.clear();
         let mut state = series.state.lock();
         if state.dead {
-            return None;
+            return false;
         }
+        self.flusher.drop_flushed_of(&mut state);
         state.freeze(self.seq, self.committed);
         if state.is_unused(self.oldest_part) {
             self.unused.entry(series.partition).or_default().push(series.clone());
         }
-        let frozen = state.frozen(self.seq);
+        state.decode_frozen(self.seq, columns);
+        let any_late = !state.frozen_late(self.seq).is_empty();
         drop(state);
         if !series.in_registry.load(Ordering::Relaxed) {
             named.series.push(series.clone());
         }
-        frozen
+        any_late
     }
 
     /// Names what is new, or everything that lives when most of what is named is dead.
@@ -415,12 +418,6 @@ impl Pass<'_> {
         state.steps.push_back((version.number, 0, self.seq));
         Ok(done)
     }
-}
-
-/// The in-order part of what a series gave.
-fn decode(frozen: &Frozen, columns: &mut Columns) {
-    columns.clear();
-    frozen.view.decode(frozen.range, columns);
 }
 
 /// Windows that late chunks may have samples of.

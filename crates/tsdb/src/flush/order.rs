@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use foldhash::quality::RandomState;
+use hashbrown::HashMap;
 use nave_block::block::series_order;
 
 use crate::series::Series;
@@ -13,11 +15,11 @@ pub(super) struct Order {
 
 impl Order {
     /// Sorts `fresh` in.
-    pub(super) fn add(&mut self, mut fresh: Vec<Arc<Series>>) {
+    pub(super) fn add(&mut self, fresh: Vec<Arc<Series>>) {
         let order = |a: &Arc<Series>, b: &Arc<Series>| {
             series_order(&a.labels, &b.labels).then_with(|| a.id.cmp(&b.id))
         };
-        fresh.sort_unstable_by(order);
+        let fresh = sorted(fresh);
         if self.sorted.is_empty() {
             self.sorted = fresh;
             return;
@@ -50,6 +52,22 @@ impl Order {
     pub(super) fn forget_dead(&mut self) {
         self.sorted.retain(|series| !series.state.lock().dead);
     }
+}
+
+/// Sorts by metric name, then within each metric: what is compared together then fits into the processor's caches.
+fn sorted(series: Vec<Arc<Series>>) -> Vec<Arc<Series>> {
+    let mut all = Vec::with_capacity(series.len());
+    let mut by_metric: HashMap<String, Vec<Arc<Series>>, RandomState> = HashMap::default();
+    for one in series {
+        by_metric.entry_ref(one.labels.metric_name()).or_default().push(one.clone());
+    }
+    let mut metrics: Vec<_> = by_metric.into_iter().collect();
+    metrics.sort_unstable_by(|a, b| a.0.cmp(&b.0));
+    for (_, mut group) in metrics {
+        group.sort_unstable_by(|a, b| a.labels.cmp(&b.labels).then_with(|| a.id.cmp(&b.id)));
+        all.append(&mut group);
+    }
+    all
 }
 
 #[cfg(test)]

@@ -6,10 +6,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use parking_lot::RwLockWriteGuard;
-
+use super::threads;
 use crate::head::{Head, Partition};
-use crate::index::Index;
+use crate::index;
 use crate::series::Series;
 
 /// With fewer series the index is there before the start ends.
@@ -47,13 +46,13 @@ fn build(head: &Arc<Head>, locked: &dyn Fn()) {
     head.table.for_each(|series| by_partition.entry(series.partition).or_default().push(series.clone()));
     let (mut chunks, mut removed) = (0, 0);
     for (partition, index) in partitions.iter().zip(&mut guards) {
-        let mut all = by_partition.remove(&partition.number).unwrap_or_default();
-        all.sort_unstable_by_key(|series| series.id);
-        for series in &all {
-            removed += insert(head, index, series);
-            chunks += series.state.lock().chunk_count();
-        }
-        sort_in(partition, all);
+        let all = by_partition.remove(&partition.number).unwrap_or_default();
+        let built = index::build(&all, threads(head));
+        **index = built.index;
+        built.replaced.iter().for_each(|[before, after]| take_over(head, before, after));
+        removed += built.replaced.len();
+        chunks += all.iter().map(|series| series.state.lock().chunk_count()).sum::<usize>();
+        sort_in(partition, all, removed > 0);
     }
     if removed > 0 {
         head.series_count.fetch_sub(removed, Ordering::Relaxed);
@@ -64,28 +63,24 @@ fn build(head: &Arc<Head>, locked: &dyn Fn()) {
     head.set_ready();
 }
 
-/// Puts a series into the index. One that was removed and came back has two numbers in the log: the new one stays,
-/// and has what is left of the old one. Gives how many were removed.
-fn insert(head: &Head, index: &mut RwLockWriteGuard<'_, Index>, series: &Arc<Series>) -> usize {
-    let Some(before) = index.get(&series.labels).cloned() else {
-        index.insert(series.clone());
-        return 0;
-    };
+/// A series that was removed and came back has two numbers in the log: the new one stays, and has what is left of the
+/// old one.
+fn take_over(head: &Head, before: &Series, after: &Series) {
     let left = {
         let mut state = before.state.lock();
         let left = std::mem::take(&mut *state);
         state.dead = true;
         left
     };
-    series.state.lock().absorb(&left);
-    index.remove(std::slice::from_ref(&before));
+    after.state.lock().absorb(&left);
     head.table.remove(before.id);
-    index.insert(series.clone());
-    1
 }
 
-fn sort_in(partition: &Partition, mut all: Vec<Arc<Series>>) {
-    all.retain(|series| !series.state.lock().dead);
+/// What the next flush must sort in.
+fn sort_in(partition: &Partition, mut all: Vec<Arc<Series>>, some_dead: bool) {
+    if some_dead {
+        all.retain(|series| !series.state.lock().dead);
+    }
     let mut fresh = partition.fresh.lock();
     all.append(&mut fresh.series);
     fresh.series = all;

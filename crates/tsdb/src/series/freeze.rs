@@ -29,17 +29,6 @@ impl Default for Marks {
     }
 }
 
-/// What one flush takes from one series: copies and shared chunks.
-#[derive(Debug)]
-pub(crate) struct Frozen {
-    /// In-order floats and histograms.
-    pub(crate) view: View,
-    /// The floats that are meant; chunks reach over its ends.
-    pub(crate) range: TimeRange,
-    /// Late floats, ascending.
-    pub(crate) late: Vec<Chunk>,
-}
-
 impl State {
     /// Gives everything that no committed flush has to flush `seq`; once per flush.
     pub(crate) fn freeze(&mut self, seq: u32, committed: u32) {
@@ -74,18 +63,43 @@ impl State {
         }
     }
 
-    /// What flush `seq` was given; the same however often it is asked for. `None` is nothing.
-    pub(crate) fn frozen(&self, seq: u32) -> Option<Frozen> {
+    /// Puts the in-order floats and the histograms that flush `seq` was given into `columns`; the same however often it
+    /// is asked for. `false` is that the flush took nothing, not even late floats.
+    pub(crate) fn decode_frozen(&self, seq: u32, columns: &mut Columns) -> bool {
+        columns.clear();
         if self.marks.written != seq {
-            return None;
+            return false;
         }
         let floats = self.marks.seq == seq;
         let (min, max) = if floats { (self.marks.before.saturating_add(1), self.marks.mark) } else { (1, 0) };
-        let mut view = if floats { self.in_order(min, max) } else { View::default() };
-        let taken = self.histograms.iter().filter(|point| point.seq == seq);
-        view.histograms = taken.map(|point| (point.t, point.histogram.clone())).collect();
-        let late = self.late.as_ref().map_or(Vec::new(), |late| late.frozen(seq).to_vec());
-        Some(Frozen { view, range: TimeRange { min: Timestamp(min), max: Timestamp(max) }, late })
+        if self.histograms.iter().any(|point| point.seq == seq) {
+            let mut view = if floats { self.in_order(min, max) } else { View::default() };
+            let taken = self.histograms.iter().filter(|point| point.seq == seq);
+            view.histograms = taken.map(|point| (point.t, point.histogram.clone())).collect();
+            view.decode(TimeRange { min: Timestamp(min), max: Timestamp(max) }, columns);
+        } else if floats {
+            self.decode_floats(min, max, columns);
+        }
+        true
+    }
+
+    /// In-order floats of `min ..= max`, without a copy of their chunks.
+    fn decode_floats(&self, min: i64, max: i64, columns: &mut Columns) {
+        let from = self.sealed.partition_point(|chunk| chunk.max < min);
+        let open = (self.open.count > 0 && self.open.first <= max).then(|| self.open.iter());
+        for points in self.sealed[from..].iter().map(Chunk::iter).chain(open) {
+            for (t, value) in points.skip_while(|point| point.0 < min) {
+                if t > max {
+                    return;
+                }
+                columns.push(Timestamp(t), f64::from_bits(value));
+            }
+        }
+    }
+
+    /// Late floats that flush `seq` took, ascending.
+    pub(crate) fn frozen_late(&self, seq: u32) -> &[Chunk] {
+        self.late.as_ref().map_or(&[], |late| late.frozen(seq))
     }
 
     /// Drops what flushes below `hot_seq` took, and late floats that flushes up to `late_seq` took. Both are numbers
