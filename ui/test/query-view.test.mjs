@@ -305,7 +305,7 @@ test('a query that is superseded is cancelled', async () => {
 
 test('metrics have their type, help and number of series', async () => {
   const page = await visit('/query');
-  await page.getByRole('button', { name: 'Metrics' }).click();
+  await page.getByRole('button', { name: 'Metrics', exact: true }).first().click();
   const dialog = page.getByRole('dialog');
   await dialog.getByRole('searchbox').fill('odd_seconds_bucket');
   const row = dialog.locator('tbody tr').filter({ hasText: 'odd_seconds_bucket' });
@@ -359,6 +359,71 @@ test('the history is bounded', async () => {
   const kept = await page.evaluate((key) => JSON.parse(localStorage.getItem(key)), key);
   assert.deepEqual([kept.length, kept[0], kept[1]], [100, 'vector(1)', 'old_0']);
   await page.checkClean();
+});
+
+test('completion knows functions, labels and values; the keyboard alone is enough', async () => {
+  const page = await visit('/query');
+  const option = (name) => page.getByRole('option', { name }).first();
+  await editor(page).focus();
+  await page.keyboard.type('sum(rat', { delay: 30 });
+  await option(/^rate\b/).waitFor();
+  await page.keyboard.press('Escape');
+  await page.keyboard.press('Control+a');
+  await page.keyboard.type('up{jo', { delay: 30 });
+  await option(/^job/).waitFor();
+  await page.keyboard.type('b="od', { delay: 30 });
+  await option(/^odd/).waitFor();
+  await checkAccess(page);
+  // Its first moments a list takes no key, so that nobody takes what was not read.
+  await page.waitForTimeout(200);
+  await page.keyboard.press('Enter');
+  await until('the value in the editor', async () => /job="odd"\}?$/.test(await editor(page).innerText()));
+  await page.keyboard.press('Control+Enter');
+  await page.getByText('1 series').waitFor();
+  await page.keyboard.press('Tab');
+  await until('the focus at Run', () =>
+    page.getByRole('button', { name: 'Run' }).evaluate((one) => one === document.activeElement),
+  );
+  await page.checkClean();
+});
+
+test('panels keep what is theirs when one goes, and the back button brings back what was run', async () => {
+  const page = await visit('/query?g0.expr=vector(1)&g1.expr=vector(2)&g2.expr=vector(3)');
+  const text = async (n) => {
+    const box = page.getByRole('textbox', { name: `Expression of Panel ${n}` });
+    return (await box.count()) === 1 ? box.innerText() : undefined;
+  };
+  await until('the third', async () => (await text(3)) === 'vector(3)');
+  await page.getByRole('textbox', { name: 'Expression of Panel 3' }).click();
+  await page.keyboard.press('End');
+  await page.keyboard.type(' + 4');
+  await page.getByRole('button', { name: 'Remove Panel 1' }).click();
+  await until('two', async () => (await text(3)) === undefined);
+  assert.deepEqual([await text(1), await text(2)], ['vector(2)', 'vector(3) + 4']);
+  await page.getByRole('region', { name: 'Panel 2' }).getByRole('button', { name: 'Run' }).click();
+  await page.getByRole('region', { name: 'Panel 2' }).getByText('7', { exact: true }).waitFor();
+  await page.goBack();
+  await until('what was run before', async () => (await text(2)) === 'vector(3)');
+  await page.goBack();
+  await until('three again', async () => (await text(3)) === 'vector(3)');
+  assert.equal(await text(1), 'vector(1)');
+  await page.getByRole('button', { name: 'Add a panel' }).click();
+  await until('four', async () => (await text(4)) !== undefined);
+  await page.checkClean();
+});
+
+test('hostile text in the address is text', async () => {
+  const page = await visit(address(HOSTILE, { range_input: HOSTILE, end_input: HOSTILE, tab: 'explain' }), {
+    allow: ['400 (Bad Request)'],
+  });
+  await page.getByText('The query failed').waitFor();
+  assert.equal(await editor(page).innerText(), HOSTILE);
+  const plan = await visit(address(`up{team!=${JSON.stringify(HOSTILE)}}`, { tab: 'explain' }));
+  await plan.getByRole('rowheader', { name: /onerror/ }).waitFor();
+  for (const one of [page, plan]) {
+    assert.equal(await one.locator('.main img, .main script').count(), 0);
+    await one.checkClean();
+  }
 });
 
 describe('states', () => {

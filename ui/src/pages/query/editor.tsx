@@ -12,7 +12,7 @@ import {
 import { defaultKeymap, history, historyKeymap, insertNewlineAndIndent } from '@codemirror/commands';
 import { bracketMatching, HighlightStyle, syntaxHighlighting } from '@codemirror/language';
 import { type Diagnostic, forceLinting, linter, lintKeymap } from '@codemirror/lint';
-import { EditorState, Prec, StateEffect } from '@codemirror/state';
+import { Compartment, EditorState, Prec, StateEffect } from '@codemirror/state';
 import { EditorView, highlightSpecialChars, keymap, placeholder } from '@codemirror/view';
 import { tags } from '@lezer/highlight';
 import { PromQLExtension } from '@prometheus-io/codemirror-promql';
@@ -106,9 +106,41 @@ function markOf(mistake: Mistake, view: EditorView): Diagnostic {
   return { from, to: Math.min(from + 1, length), severity: 'error', message: mistake.message };
 }
 
+/**
+ * Typing over a selection. Left to itself Chromium keeps the look of what was there by a style attribute, which the
+ * policy refuses, and says so in the console.
+ */
+const typeOver = EditorView.domEventHandlers({
+  beforeinput(event, view) {
+    const { from, to, empty } = view.state.selection.main;
+    const { data } = event;
+    if (event.inputType !== 'insertText' || event.isComposing || empty || !data) return false;
+    const insert = () =>
+      view.state.update({
+        changes: { from, to, insert: data },
+        selection: { anchor: from + data.length },
+        userEvent: 'input.type',
+        scrollIntoView: true,
+      });
+    const handlers = view.state.facet(EditorView.inputHandler);
+    if (!handlers.some((handler) => handler(view, from, to, data, insert))) view.dispatch(insert());
+    return true;
+  },
+});
+
 export default function Editor(props: Props) {
   let host: HTMLDivElement | undefined;
   let view: EditorView | undefined;
+  // Panels are numbered anew when one goes.
+  const named = new Compartment();
+  const nameOf = () => EditorView.contentAttributes.of({ 'aria-label': props.label });
+  createEffect(
+    on(
+      () => props.label,
+      () => view?.dispatch({ effects: named.reconfigure(nameOf()) }),
+      { defer: true },
+    ),
+  );
   const language = promql(() => props.mistake);
   onMount(() => {
     if (!host) return;
@@ -127,6 +159,7 @@ export default function Editor(props: Props) {
           ]),
         ),
         history(),
+        typeOver,
         highlightSpecialChars(),
         bracketMatching(),
         closeBrackets(),
@@ -144,7 +177,7 @@ export default function Editor(props: Props) {
         ]),
         placeholder('Expression; Enter runs it, Shift-Enter breaks the line'),
         EditorView.lineWrapping,
-        EditorView.contentAttributes.of({ 'aria-label': props.label }),
+        named.of(nameOf()),
         EditorView.updateListener.of((update) => {
           if (update.docChanged) props.onChange(update.state.doc.toString());
         }),

@@ -2,7 +2,7 @@
 
 import './query.css';
 
-import { createEffect, Index, on, Show } from 'solid-js';
+import { createEffect, For, on, Show } from 'solid-js';
 import { createStore, reconcile } from 'solid-js/store';
 import { CopyButton } from '../../component/copy';
 import { go, place, query } from '../../router';
@@ -43,17 +43,18 @@ export default function QueryPage() {
   return (
     <Page title="Query" tools={<CopyButton label="Copy link" text={() => location.href} />}>
       <div class="stack">
-        <Index each={panels}>
+        {/* Keyed by the panel, so that what is typed in one stays in it when another goes. */}
+        <For each={panels}>
           {(panel, index) => (
             <Panel
-              panel={panel()}
-              index={index}
-              name={`Panel ${index + 1}`}
-              onChange={(part) => change(index, part)}
-              onRemove={panels.length > 1 ? () => remove(index) : undefined}
+              panel={panel}
+              index={index()}
+              name={`Panel ${index() + 1}`}
+              onChange={(part) => change(index(), part)}
+              onRemove={panels.length > 1 ? () => remove(index()) : undefined}
             />
           )}
-        </Index>
+        </For>
         <Show when={panels.length < 20}>
           <p>
             <button type="button" class="button" onClick={add}>

@@ -1,6 +1,17 @@
 // One expression with its result.
 
-import { createMemo, createSignal, For, lazy, Match, Show, Suspense, Switch } from 'solid-js';
+import {
+  createEffect,
+  createMemo,
+  createSignal,
+  For,
+  lazy,
+  Match,
+  on,
+  Show,
+  Suspense,
+  Switch,
+} from 'solid-js';
 import { ApiError, ask, describe } from '../../api/client';
 import { createPolled } from '../../api/polled';
 import { Icon } from '../../component/icon';
@@ -32,6 +43,14 @@ interface Props {
 
 export function Panel(props: Props) {
   const [text, setText] = createSignal(props.panel.expression);
+  // The browser's buttons and links change it from outside.
+  createEffect(
+    on(
+      () => props.panel.expression,
+      (expression) => setText(expression),
+      { defer: true },
+    ),
+  );
   const [tool, setTool] = createSignal<'metrics' | 'history'>();
   const [runs, setRuns] = createSignal(0);
   const question = createMemo((): Question | undefined => {
