@@ -11,6 +11,7 @@ use nave_model::label::{Labels, METRIC_NAME};
 use parking_lot::{Mutex, RwLock};
 use tokio::sync::watch;
 
+use crate::exemplar::Exemplars;
 use crate::index::Index;
 use crate::lookup::{RawTable, Secret, SeriesTable, new_generation};
 use crate::metadata::MetadataTable;
@@ -70,6 +71,7 @@ pub(crate) struct Head {
     settled: AtomicI64,
     /// Keys of raw label bytes that the registry does not have yet.
     pub(crate) fresh_keys: Mutex<Vec<(u128, u32)>>,
+    pub(crate) exemplars: Exemplars,
     /// What [`crate::series::State::drop_flushed`] may drop.
     pub(crate) droppable: Droppable,
     /// Whether the label index is built.
@@ -90,6 +92,7 @@ impl Head {
         Self {
             raw: RawTable::new(secret, options.series_max.saturating_mul(RAW_KEYS_PER_SERIES)),
             retention: RwLock::new((options.retention_ms, options.retention_bytes)),
+            exemplars: Exemplars::new(options.exemplars_max),
             options,
             clock,
             generation: new_generation(),

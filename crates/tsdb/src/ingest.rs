@@ -16,6 +16,7 @@ use nave_model::label::{Labels, METRIC_NAME};
 use nave_model::metadata::Metadata;
 use nave_model::time::Timestamp;
 
+use crate::exemplar::Kept;
 use crate::head::{Head, Partition};
 use crate::record::{self, SamplesEncoder};
 use crate::series::{Inserted, Series, State};
@@ -34,6 +35,7 @@ pub(crate) struct Flight {
     /// Series that the records name for the first time.
     registering: Vec<Arc<Series>>,
     metadata: Vec<(Arc<str>, Metadata)>,
+    exemplars: Vec<Arc<Kept>>,
     partition: Option<Arc<Partition>>,
     landed: bool,
 }
@@ -44,6 +46,9 @@ impl Flight {
         self.landed = true;
         for series in &self.registering {
             series.registered.store(true, Ordering::Release);
+        }
+        for exemplar in self.exemplars.drain(..) {
+            self.head.exemplars.insert(exemplar);
         }
         if let Some(partition) = self.partition.take().filter(|_| !self.metadata.is_empty()) {
             let mut table = partition.metadata.lock();
@@ -109,6 +114,7 @@ struct Ingest<'a> {
     flight: Flight,
     samples: SamplesEncoder,
     histograms: Vec<u8>,
+    exemplars: Vec<u8>,
     registrations: Vec<u8>,
     times: (i64, i64),
     late: [usize; 2],
@@ -133,6 +139,7 @@ impl<'a> Ingest<'a> {
             stored: Vec::with_capacity(batch.series.len()),
             registering: Vec::new(),
             metadata: Vec::new(),
+            exemplars: Vec::new(),
             partition: Some(partition.clone()),
             landed: false,
         };
@@ -149,6 +156,7 @@ impl<'a> Ingest<'a> {
             flight,
             samples: SamplesEncoder::default(),
             histograms: Vec::new(),
+            exemplars: Vec::new(),
             registrations: Vec::new(),
             times: (i64::MAX, i64::MIN),
             late: [0; 2],
@@ -159,12 +167,12 @@ impl<'a> Ingest<'a> {
     }
 
     fn series(&mut self, number: u32, entry: &BatchSeries) {
-        self.refuse_exemplars(number, entry);
         let reference = if self.any_in_time(entry) {
             self.series_in_time(number, entry)
         } else {
             // Nothing to store, so no series is made for it; every item is refused for its time.
             self.items(number, entry, None);
+            self.exemplars(number, entry, None);
             SeriesRef::NONE
         };
         self.outcome.references.push(reference);
@@ -175,7 +183,9 @@ impl<'a> Ingest<'a> {
         let times = self.batch.timestamps[range].iter();
         let range = entry.histograms.start as usize..entry.histograms.end as usize;
         let more = self.batch.histograms[range].iter().map(|sample| &sample.timestamp);
-        times.chain(more).any(|t| self.oldest <= t.0 && t.0 <= self.newest)
+        let range = entry.exemplars.start as usize..entry.exemplars.end as usize;
+        let others = self.batch.exemplars[range].iter().filter_map(|exemplar| exemplar.timestamp.as_ref());
+        times.chain(more).chain(others).any(|t| self.oldest <= t.0 && t.0 <= self.newest)
     }
 
     fn series_in_time(&mut self, number: u32, entry: &BatchSeries) -> SeriesRef {
@@ -197,6 +207,7 @@ impl<'a> Ingest<'a> {
                 Err(reason) => return self.refuse_series(number, entry, reason),
             };
         }
+        self.exemplars(number, entry, Some(&series));
         let reference = SeriesRef { generation: self.head.generation, id: series.id };
         self.flight.stored.push(series);
         reference
@@ -370,16 +381,63 @@ impl<'a> Ingest<'a> {
     fn refuse_series(&mut self, number: u32, entry: &BatchSeries, reason: Reason) -> SeriesRef {
         self.outcome.samples.rejected += entry.samples.len();
         self.outcome.histograms.rejected += entry.histograms.len();
+        self.outcome.exemplars.rejected += entry.exemplars.len();
         self.outcome.rejections.push(Rejection { series: number, item: Item::Series, reason });
         SeriesRef::NONE
     }
 
-    fn refuse_exemplars(&mut self, series: u32, entry: &BatchSeries) {
+    /// Keeps or refuses the exemplars of `entry`; behind its samples, so that the series is named.
+    fn exemplars(&mut self, number: u32, entry: &BatchSeries, series: Option<&Arc<Series>>) {
         for i in entry.exemplars.clone() {
-            self.outcome.exemplars.rejected += 1;
-            let reason = Reason::Unsupported("exemplars");
-            self.outcome.rejections.push(Rejection { series, item: Item::Exemplar(i), reason });
+            match self.exemplar(entry, i, series) {
+                Ok(true) => self.outcome.exemplars.stored += 1,
+                Ok(false) => self.outcome.exemplars.duplicate += 1,
+                Err(reason) => {
+                    self.outcome.exemplars.rejected += 1;
+                    let item = Item::Exemplar(i);
+                    self.outcome.rejections.push(Rejection { series: number, item, reason });
+                }
+            }
         }
+    }
+
+    /// Whether it is a new one. Without a time it has that of the last sample it came with.
+    fn exemplar(
+        &mut self,
+        entry: &BatchSeries,
+        i: u32,
+        series: Option<&Arc<Series>>,
+    ) -> Result<bool, Reason> {
+        let exemplar = &self.batch.exemplars[i as usize];
+        let batch = self.batch;
+        let sample =
+            || batch.timestamps[entry.samples.start as usize..entry.samples.end as usize].last().copied();
+        let range = entry.histograms.start as usize..entry.histograms.end as usize;
+        let histogram = || batch.histograms[range].last().map(|histogram| histogram.timestamp);
+        let t = exemplar.timestamp.or_else(sample).or_else(histogram);
+        let t =
+            t.ok_or_else(|| Reason::Invalid("expected an exemplar with a time or with a sample".to_owned()))?;
+        self.check_time(t)?;
+        let all = &self.head.exemplars;
+        all.check(&exemplar.labels)?;
+        let Some(series) = series else {
+            return Err(Reason::Invalid("expected a sample that is kept beside the exemplar".to_owned()));
+        };
+        let (value, labels) = (exemplar.value.to_bits(), exemplar.labels.clone());
+        let kept = Arc::new(Kept { series: series.clone(), t: t.0, value, labels });
+        if all.contains(&kept) {
+            return Ok(false);
+        }
+        all.note_fresh(kept.clone());
+        kept.put(&mut self.exemplars);
+        self.flight.exemplars.push(kept);
+        if !series.registered.load(Ordering::Acquire)
+            && self.flight.registering.last().is_none_or(|last| last.id != series.id)
+        {
+            record::put_series(&mut self.registrations, series.id, &series.labels);
+            self.flight.registering.push(series.clone());
+        }
+        Ok(true)
     }
 
     fn metadata(&mut self) -> Vec<u8> {
@@ -414,6 +472,9 @@ impl<'a> Ingest<'a> {
         }
         if !self.histograms.is_empty() {
             records.push((record::HISTOGRAMS, self.histograms));
+        }
+        if !self.exemplars.is_empty() {
+            records.push((record::EXEMPLARS, self.exemplars));
         }
         let (head, Outcome { samples, histograms, .. }) = (self.head, &self.outcome);
         if self.times.0 <= self.times.1 {

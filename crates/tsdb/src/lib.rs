@@ -7,9 +7,7 @@
 //! Invariants:
 //! - What was acknowledged is durable and visible; what is in the log is never contradicted by it.
 //! - A series has one number for its life, and numbers are never used twice.
-//! - Start timestamps are not kept, and exemplars are refused as [`Reason::Unsupported`] one by one.
-//!
-//! [`Reason::Unsupported`]: nave_model::append::Reason::Unsupported
+//! - Start timestamps are not kept.
 
 mod bits;
 #[allow(dead_code)] // in use within the hour
@@ -17,6 +15,7 @@ mod catalog;
 mod chunk;
 mod compact;
 mod error;
+mod exemplar;
 mod flush;
 mod head;
 mod index;

@@ -119,7 +119,13 @@ const NEVER: [(&str, &str, Kind); 4] = [
 
 type Gauge = (&'static str, &'static str, fn(&Head) -> f64);
 
-const GAUGES: [Gauge; 10] = [
+const GAUGES: [Gauge; 12] = [
+    ("prometheus_tsdb_exemplar_exemplars_in_storage", "Number of exemplars that are kept.", |h| {
+        h.exemplars.len() as f64
+    }),
+    ("prometheus_tsdb_exemplar_max_exemplars", "Number of exemplars that may be kept.", |h| {
+        h.exemplars.max() as f64
+    }),
     ("prometheus_tsdb_head_series", "Number of series in the head.", |h| {
         h.series_count.load(Ordering::Relaxed) as f64
     }),

@@ -28,6 +28,8 @@ pub struct Options {
     pub label_value_bytes_max: usize,
     /// Metric families whose metadata is kept, per tenant.
     pub metadata_families_max: usize,
+    /// Exemplars that are kept, the newest ones of all series together; 0 refuses them.
+    pub exemplars_max: usize,
     /// Size of a segment of the log.
     pub segment_bytes: u64,
     /// Bytes of the log that make a flush.
@@ -61,6 +63,7 @@ impl Options {
             label_name_bytes_max: 1024,
             label_value_bytes_max: 8192,
             metadata_families_max: 100_000,
+            exemplars_max: 100_000,
             segment_bytes: 64 << 20,
             flush_log_bytes: 64 << 20,
             flush_age_ms: 5 * 60_000,

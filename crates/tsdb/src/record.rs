@@ -38,6 +38,30 @@ pub fn put_series(out: &mut Vec<u8>, id: u32, labels: &Labels) {
     out.extend_from_slice(labels.as_bytes());
 }
 
+/// Adds an exemplar to an [`EXEMPLARS`] payload.
+pub fn put_exemplar(out: &mut Vec<u8>, id: u32, t: i64, value: f64, labels: &Labels) {
+    put_u64(out, u64::from(id));
+    put_i64(out, t);
+    out.extend_from_slice(&value.to_bits().to_le_bytes());
+    put_u64(out, labels.as_bytes().len() as u64);
+    out.extend_from_slice(labels.as_bytes());
+}
+
+/// Decodes an [`EXEMPLARS`] payload: series number, time, value and labels of each.
+#[must_use]
+pub fn exemplars(mut payload: &[u8]) -> Option<Vec<(u32, i64, f64, Labels)>> {
+    let rest = &mut payload;
+    let mut all = Vec::new();
+    while !rest.is_empty() {
+        let (id, t) = (take_id(rest)?, take_i64(rest)?);
+        let (value, after) = rest.split_first_chunk()?;
+        *rest = after;
+        let value = f64::from_bits(u64::from_le_bytes(*value));
+        all.push((id, t, value, Labels::from_bytes(take_bytes(rest)?).ok()?));
+    }
+    Some(all)
+}
+
 /// Decodes a [`SERIES`] payload.
 #[must_use]
 pub fn series(mut payload: &[u8]) -> Option<(Tenant, Vec<(u32, Labels)>)> {

@@ -173,9 +173,9 @@ async fn references_stamps_and_foreign_formats_lead_to_the_same_series() {
 }
 
 #[tokio::test]
-async fn exemplars_are_refused_one_by_one_without_harm() {
+async fn exemplars_are_refused_one_by_one_when_none_may_be_kept() {
     let disk = MemoryDisk::default();
-    let tsdb = open(&disk);
+    let tsdb = open_with(&disk, Options { exemplars_max: 0, ..options() });
     let mut builder = builder();
     let exemplar =
         nave_model::sample::Exemplar { labels: labels(&[("trace_id", "x")]), value: 1.0, timestamp: None };

@@ -25,6 +25,7 @@ use parking_lot::Mutex;
 use crate::catalog::{Catalog, RegistryLength, Version, Window};
 use crate::chunk::Chunk;
 use crate::error::Error;
+use crate::exemplar::Kept;
 use crate::head::{Head, Partition};
 use crate::record::Family;
 use crate::registry::{Writer, metadata_payload};
@@ -36,6 +37,9 @@ pub(crate) use trigger::Flushing;
 
 /// A registry of fewer series is never written anew.
 const REGISTRY_SERIES_MIN: u64 = 10_000;
+
+/// The registry is written anew when it has so many times the exemplars that are kept.
+const EXEMPLARS_REWRITE: u64 = 4;
 
 /// Flushes a store; one flush at a time.
 #[derive(Debug)]
@@ -56,6 +60,8 @@ struct FlushState {
     orders: BTreeMap<u16, Order>,
     /// Series that the registry names, dead ones among them.
     named: u64,
+    /// Exemplars that it has, those that left memory among them; from the last start on.
+    exemplars: u64,
     /// Flushes whose samples are in memory: number and when, in ms.
     hot: VecDeque<(u32, i64)>,
     /// The first flush that parts hold, by the newest version that no reader is behind.
@@ -235,6 +241,7 @@ struct Named {
     series: Vec<Arc<Series>>,
     keys: Vec<(u128, u32)>,
     metadata: Vec<(Arc<Partition>, Vec<Family>)>,
+    exemplars: Vec<Arc<Kept>>,
 }
 
 impl Pass<'_> {
@@ -242,6 +249,7 @@ impl Pass<'_> {
         let head = &*self.flusher.head;
         // Taken before the series are visited, so that no key comes before its series.
         let mut named = Named { keys: std::mem::take(&mut *head.fresh_keys.lock()), ..Named::default() };
+        named.exemplars = head.exemplars.take_fresh();
         let partitions = head.partitions.read().clone();
         for partition in &partitions {
             let fresh = std::mem::take(&mut *partition.fresh.lock());
@@ -253,6 +261,7 @@ impl Pass<'_> {
             Ok(_) => named.series.iter().for_each(|series| series.in_registry.store(true, Ordering::Relaxed)),
             Err(_) => {
                 head.fresh_keys.lock().append(&mut named.keys);
+                head.exemplars.give_back(named.exemplars);
                 for (partition, mut metadata) in named.metadata {
                     partition.fresh.lock().metadata.append(&mut metadata);
                 }
@@ -350,11 +359,12 @@ impl Pass<'_> {
         state: &FlushState,
         partitions: &[Arc<Partition>],
         named: &Named,
-    ) -> Result<(RegistryLength, u64), Error> {
+    ) -> Result<(RegistryLength, (u64, u64)), Error> {
         let Flusher { head, disk, dir, .. } = self.flusher;
         let before = self.version.registry;
         let living = state.orders.values().map(Order::len).sum::<usize>() as u64;
-        let anew = state.named > REGISTRY_SERIES_MIN && state.named > 2 * living;
+        let outlived = state.exemplars > EXEMPLARS_REWRITE * head.exemplars.max() as u64;
+        let anew = outlived || state.named > REGISTRY_SERIES_MIN && state.named > 2 * living;
         let mut writer = if anew {
             Writer::create(disk, dir, before.generation + 1)?
         } else {
@@ -386,7 +396,15 @@ impl Pass<'_> {
                 writer.metadata(&metadata_payload(&partition.tenant, some))?;
             }
         }
-        let count = if anew { 0 } else { state.named } + writer.series;
+        let kept = if anew { head.exemplars.all() } else { Vec::new() };
+        for some in [&kept, &named.exemplars].into_iter().flat_map(|list| list.chunks(1000)) {
+            let mut payload = Vec::new();
+            some.iter().for_each(|one| one.put(&mut payload));
+            writer.exemplars(&payload)?;
+        }
+        let exemplars = (kept.len() + named.exemplars.len()) as u64;
+        let before = if anew { (0, 0) } else { (state.named, state.exemplars) };
+        let count = (before.0 + writer.series, before.1 + exemplars);
         Ok((writer.finish()?, count))
     }
 
@@ -394,7 +412,7 @@ impl Pass<'_> {
         &mut self,
         state: &mut FlushState,
         registry: RegistryLength,
-        named: u64,
+        (named, exemplars): (u64, u64),
         log_start: u64,
     ) -> Result<Flushed, Error> {
         let Flusher { head, catalog, .. } = self.flusher;
@@ -413,7 +431,7 @@ impl Pass<'_> {
             edit.set_floor(head.floor());
         })?;
         self.written.clear();
-        state.named = named;
+        (state.named, state.exemplars) = (named, exemplars);
         state.hot.push_back((self.seq, head.clock.now_ms()));
         state.steps.push_back((version.number, 0, self.seq));
         Ok(done)

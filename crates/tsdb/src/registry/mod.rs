@@ -131,7 +131,6 @@ impl Writer {
     }
 
     /// Adds a payload of the log's kind [`record::EXEMPLARS`].
-    #[allow(dead_code)] // in use within the hour
     pub(crate) fn exemplars(&mut self, payload: &[u8]) -> Result<(), Error> {
         self.put(frame::EXEMPLARS, payload)
     }

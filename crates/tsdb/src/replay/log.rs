@@ -11,7 +11,7 @@ use super::{Replayed, note_damage, threads};
 use crate::error::Error;
 use crate::head::Head;
 use crate::record;
-use crate::series::Series;
+use crate::series::{Inserted, Series, State};
 
 /// Reads the log from segment `from` on.
 pub(super) fn replay(
@@ -109,6 +109,12 @@ pub(super) fn name(head: &Arc<Head>, record: &Record) -> Result<(), String> {
                 table.insert(family, metadata);
             }
         }),
+        record::EXEMPLARS => record::exemplars(&record.payload).map(|all| {
+            for kept in super::kept(head, all) {
+                head.exemplars.note_fresh(kept.clone());
+                head.exemplars.insert(kept);
+            }
+        }),
         record::STATE => record::take_state(&record.payload).map(|(oldest, next_id)| {
             head.raise_floor(oldest);
             head.next_id.fetch_max(next_id, Ordering::Relaxed);
@@ -157,21 +163,13 @@ impl Share<'_> {
         let payload = &record.payload;
         let read = if record.kind == record::SAMPLES {
             record::samples(payload, |id, t, value| {
-                if self.is_own(id)
-                    && let Some(series) = self.wanted(id, t)
-                {
-                    let inserted = series.state.lock().insert(t, value.to_bits());
-                    self.found.count(inserted);
+                if self.is_own(id) && self.store(id, t, |state| state.insert(t, value.to_bits())) {
                     note(t);
                 }
             })
         } else {
             record::histograms(payload, |id, t, histogram| {
-                if self.is_own(id)
-                    && let Some(series) = self.wanted(id, t)
-                {
-                    let inserted = series.state.lock().insert_histogram(t, &histogram);
-                    self.found.count(inserted);
+                if self.is_own(id) && self.store(id, t, |state| state.insert_histogram(t, &histogram)) {
                     note(t);
                 }
             })
@@ -184,8 +182,8 @@ impl Share<'_> {
         }
     }
 
-    /// The series of a sample that is kept.
-    fn wanted(&mut self, id: u32, t: i64) -> Option<Arc<Series>> {
+    /// Puts a sample into its series; whether it is kept.
+    fn store(&mut self, id: u32, t: i64, insert: impl FnOnce(&mut State) -> Inserted) -> bool {
         let series = match &self.current {
             Some((known, series)) if *known == id => series,
             _ => &self.current.insert((id, self.head.table.get(id))).1,
@@ -196,9 +194,14 @@ impl Share<'_> {
         }
         if t < self.oldest {
             self.found.skipped += 1;
-            return None;
+            return false;
         }
-        self.found.lost += u64::from(series.is_none());
-        series.clone()
+        let Some(series) = series else {
+            self.found.lost += 1;
+            return false;
+        };
+        let inserted = insert(&mut series.state.lock());
+        self.found.count(inserted);
+        true
     }
 }

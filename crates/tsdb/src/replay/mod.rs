@@ -16,9 +16,11 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use nave_base::disk::SharedDisk;
+use nave_model::label::Labels;
 
 use crate::catalog::Version;
 use crate::error::Error;
+use crate::exemplar::Kept;
 use crate::head::Head;
 use crate::series::Inserted;
 
@@ -80,6 +82,14 @@ pub(crate) fn replay(
         note_damage(head, &mut found, what);
     }
     Ok(found)
+}
+
+/// Exemplars of series that are known.
+fn kept(head: &Head, all: Vec<(u32, i64, f64, Labels)>) -> impl Iterator<Item = Arc<Kept>> {
+    all.into_iter().filter_map(|(id, t, value, labels)| {
+        let series = head.table.get(id)?;
+        Some(Arc::new(Kept { series, t, value: value.to_bits(), labels }))
+    })
 }
 
 fn note_damage(head: &Head, found: &mut Replayed, what: String) {

@@ -7,9 +7,11 @@ use std::sync::atomic::Ordering;
 use nave_base::disk::SharedDisk;
 use nave_model::append::Tenant;
 use nave_model::label::Labels;
+use parking_lot::Mutex;
 
 use crate::catalog::Version;
 use crate::error::Error;
+use crate::exemplar::Kept;
 use crate::head::Head;
 use crate::record;
 use crate::registry::{self, Found, Frames};
@@ -24,13 +26,20 @@ pub(super) fn load(
     threads: usize,
 ) -> Result<Found, Error> {
     let flushed = u32::try_from(version.next_seq - 1).unwrap_or(u32::MAX);
-    registry::load(disk, dir, version.registry, threads, &Loader { head, flushed })
+    let loader = Loader { head, flushed, exemplars: Mutex::default() };
+    let found = registry::load(disk, dir, version.registry, threads, &loader)?;
+    let mut exemplars = loader.exemplars.into_inner();
+    // Frames come in any order.
+    exemplars.sort_by_key(|kept| kept.t);
+    exemplars.into_iter().for_each(|kept| head.exemplars.insert(kept));
+    Ok(found)
 }
 
 struct Loader<'a> {
     head: &'a Arc<Head>,
     /// The last flush: its part may name any series.
     flushed: u32,
+    exemplars: Mutex<Vec<Arc<Kept>>>,
 }
 
 impl Frames for Loader<'_> {
@@ -64,7 +73,9 @@ impl Frames for Loader<'_> {
         true
     }
 
-    fn exemplars(&self, _payload: &[u8]) -> bool {
-        false
+    fn exemplars(&self, payload: &[u8]) -> bool {
+        let Some(all) = record::exemplars(payload) else { return false };
+        self.exemplars.lock().extend(super::kept(self.head, all));
+        true
     }
 }
