@@ -84,7 +84,13 @@ export function Lines(props: Props) {
       width: Math.max(280, place.clientWidth),
       height: HEIGHT,
       tzDate,
-      scales: { x: { range: () => [props.span.start / 1000, props.span.end / 1000] } },
+      scales: {
+        x: { range: () => [props.span.start / 1000, props.span.end / 1000] },
+        // An area says how much there is only from zero on.
+        y: stacked
+          ? { range: (_, min, max) => uPlot.rangeNum(Math.min(0, min), Math.max(0, max), 0.05, true) }
+          : {},
+      },
       legend: { show: false },
       cursor: { drag: { x: true, y: false }, points: { show: false }, focus: { prox: 24 } },
       focus: { alpha: shown().length > LIFTED_MAX ? 1 : 0.3 },
