@@ -11,9 +11,11 @@ mod literal;
 mod translate;
 mod weight;
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, LazyLock, OnceLock};
+
+use parking_lot::Mutex;
 
 /// Bound on the memory of one compiled pattern, in bytes.
 const SIZE_MAX: usize = 16 << 20;
@@ -21,6 +23,15 @@ const SIZE_MAX: usize = 16 << 20;
 const WEIGHT_UNCOMPILED_MAX: u64 = 8 << 10;
 /// Longest pattern, in bytes.
 const PATTERN_MAX: usize = 4 << 20;
+
+/// Patterns that are kept for whoever asks for them next; when there are more, all are forgotten.
+const RECENT_MAX: usize = 128;
+/// Longer patterns are not kept, in bytes.
+const RECENT_PATTERN_MAX: usize = 200;
+/// Nor are heavier ones, so that all together take some tens of MiB at the very most.
+const RECENT_WEIGHT_MAX: u64 = 512;
+
+static RECENT: LazyLock<Mutex<HashMap<String, Regex>>> = LazyLock::new(Mutex::default);
 
 /// Why a pattern was refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -42,6 +53,8 @@ struct Inner {
     source: String,
     translated: String,
     names: Vec<String>,
+    /// Compiles to little.
+    light: bool,
     /// Filled at once unless the pattern is plainly valid and small.
     known: OnceLock<Known>,
     compiled: OnceLock<regex::Regex>,
@@ -61,18 +74,38 @@ enum Strategy {
     NotEmpty,
     /// One of few or many texts.
     Set { list: Vec<String>, lookup: HashSet<String> },
-    /// A text and then anything.
-    Prefix,
+    /// A text with anything before or behind it, or one of a few such.
+    Shapes(Vec<literal::Shape>),
     /// Run it.
     Compiled,
 }
 
 impl Regex {
-    /// Compiles `^(?s:pattern)$`.
+    /// Compiles `^(?s:pattern)$`. What was asked for lately is not compiled again: dashboards send the same patterns
+    /// over and over.
     ///
     /// # Errors
     /// When RE2 would refuse the pattern, or it compiles to more than the size limit.
     pub fn anchored(pattern: &str) -> Result<Self, RegexError> {
+        if pattern.len() > RECENT_PATTERN_MAX {
+            return Self::new(pattern);
+        }
+        if let Some(known) = RECENT.lock().get(pattern) {
+            return Ok(known.clone());
+        }
+        let regex = Self::new(pattern)?;
+        if !regex.0.light {
+            return Ok(regex);
+        }
+        let mut recent = RECENT.lock();
+        if recent.len() >= RECENT_MAX {
+            recent.clear();
+        }
+        recent.insert(pattern.to_owned(), regex.clone());
+        Ok(regex)
+    }
+
+    fn new(pattern: &str) -> Result<Self, RegexError> {
         let refused = |message: &str, fragment: &str| RegexError {
             pattern: pattern.to_owned(),
             message: message.to_owned(),
@@ -84,6 +117,7 @@ impl Regex {
         let translate::Translated { pattern: translated, names } =
             translate::translate(pattern).map_err(|why| refused(why.message, &why.fragment))?;
         let (known, compiled) = (OnceLock::new(), OnceLock::new());
+        let mut light = true;
         if let Some(strategy) = Strategy::plain(&translated) {
             let prefix = common_prefix(&strategy);
             // Nobody else has seen the cells yet.
@@ -91,7 +125,8 @@ impl Regex {
         } else if !is_small(pattern) {
             let hir = parse(&translated).map_err(|message| refused(&message, pattern))?;
             let prefix = literal::prefix(&hir);
-            let strategy = Strategy::of(&translated, &hir, &prefix);
+            let strategy = Strategy::of(&translated, &hir);
+            light = !weight::exceeds(&hir, RECENT_WEIGHT_MAX);
             if matches!(strategy, Strategy::Compiled) && weight::exceeds(&hir, WEIGHT_UNCOMPILED_MAX) {
                 let regex = compile(&translated).map_err(|_| refused("expression too large", pattern))?;
                 let _ = compiled.set(regex);
@@ -99,14 +134,14 @@ impl Regex {
             let _ = known.set(Known { prefix, strategy });
         }
         let source = pattern.to_owned();
-        Ok(Self(Arc::new(Inner { source, translated, names, known, compiled })))
+        Ok(Self(Arc::new(Inner { source, translated, names, light, known, compiled })))
     }
 
     fn known(&self) -> &Known {
         self.0.known.get_or_init(|| match parse(&self.0.translated) {
             Ok(hir) => {
                 let prefix = literal::prefix(&hir);
-                let strategy = Strategy::of(&self.0.translated, &hir, &prefix);
+                let strategy = Strategy::of(&self.0.translated, &hir);
                 Known { prefix, strategy }
             }
             // Cannot be for a small pattern that was translated; it would match nothing.
@@ -128,7 +163,7 @@ impl Regex {
             Strategy::NotEmpty => !text.is_empty(),
             Strategy::Set { list, lookup } if lookup.is_empty() => list.iter().any(|known| known == text),
             Strategy::Set { lookup, .. } => lookup.contains(text),
-            Strategy::Prefix => text.starts_with(&self.known().prefix),
+            Strategy::Shapes(all) => all.iter().any(|shape| shape.is_match(text)),
             Strategy::Compiled => {
                 text.starts_with(&self.known().prefix)
                     && self.compiled().is_some_and(|regex| regex.is_match(text))
@@ -231,22 +266,16 @@ impl Strategy {
         Some(Self::set(list))
     }
 
-    fn of(translated: &str, hir: &regex_syntax::hir::Hir, prefix: &str) -> Self {
+    fn of(translated: &str, hir: &regex_syntax::hir::Hir) -> Self {
         match translated {
             ".*" | "(.*)" | "^.*$" => return Self::Everything,
             ".+" | "(.+)" | "^.+$" => return Self::NotEmpty,
             _ => {}
         }
-        if let Some(head) = translated.strip_suffix(".*")
-            && !head.is_empty()
-            && head == prefix
-        {
-            return Self::Prefix;
+        if let Some(list) = literal::alternatives(hir) {
+            return Self::set(list);
         }
-        match literal::alternatives(hir) {
-            Some(list) => Self::set(list),
-            None => Self::Compiled,
-        }
+        literal::shapes(hir).map_or(Self::Compiled, Self::Shapes)
     }
 
     fn set(list: Vec<String>) -> Self {
@@ -321,6 +350,51 @@ mod tests {
 
     fn regex(pattern: &str) -> Regex {
         Regex::anchored(pattern).unwrap()
+    }
+
+    #[test]
+    fn shapes_match_as_compiled_patterns() {
+        let patterns = [
+            "ip-10.*",
+            "x.*",
+            ".*x",
+            ".*x.*",
+            "x.+",
+            ".+x",
+            ".+x.+",
+            ".+x.*",
+            ".*x.+",
+            "(a|b.*|.+c)",
+            "(.*)b(.*)",
+            "^a.*$",
+            "é.+",
+        ];
+        let texts = [
+            "", "x", "xx", "axa", "ax", "xa", "a", "b", "bc", "c", "ac", "ip-10", "ip-105", "ip-1", "é",
+            "ééb", "\nx\n",
+        ];
+        for pattern in patterns {
+            let regex = regex(pattern);
+            assert!(matches!(regex.known().strategy, Strategy::Shapes(_)), "{pattern}");
+            let compiled = compile(&regex.0.translated).unwrap();
+            for text in texts {
+                assert_eq!(regex.is_match(text), compiled.is_match(text), "/{pattern}/ on {text:?}");
+            }
+        }
+        for pattern in ["x[0-9].*", "(?i)x.*", "x.*y", "a.*b.*"] {
+            assert!(matches!(regex(pattern).known().strategy, Strategy::Compiled), "{pattern}");
+        }
+    }
+
+    #[test]
+    fn recent_patterns_are_shared() {
+        let again = || regex("shared-[0-9]+-pattern");
+        assert!(
+            Arc::ptr_eq(&again().0, &again().0) || RECENT.lock().len() < 2,
+            "unless all were just forgotten"
+        );
+        let long = "l[0-9]".repeat(RECENT_PATTERN_MAX);
+        assert!(!Arc::ptr_eq(&regex(&long).0, &regex(&long).0));
     }
 
     #[test]

@@ -30,6 +30,96 @@ pub(super) fn prefix(hir: &Hir) -> String {
     prefix
 }
 
+/// What stands before or behind the text of a [`Shape`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Gap {
+    /// Nothing.
+    None,
+    /// `.*`
+    Any,
+    /// `.+`
+    Some,
+}
+
+/// A text with anything before or behind it: `x`, `x.*`, `.*x.*`, `x.+`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Shape {
+    before: Gap,
+    text: String,
+    behind: Gap,
+}
+
+/// Shapes that are tried one after the other are quicker than a compiled pattern up to this many.
+const SHAPES_MAX: usize = 16;
+
+impl Shape {
+    /// Whether all of `text` has this shape.
+    pub(super) fn is_match(&self, text: &str) -> bool {
+        let own = self.text.as_str();
+        let fits = |gap: Gap, rest: usize| match gap {
+            Gap::None => rest == 0,
+            Gap::Any => true,
+            Gap::Some => rest > 0,
+        };
+        match (self.before, self.behind) {
+            (Gap::None, behind) => text.strip_prefix(own).is_some_and(|rest| fits(behind, rest.len())),
+            (before, Gap::None) => text.strip_suffix(own).is_some_and(|rest| fits(before, rest.len())),
+            (Gap::Any, Gap::Any) => text.contains(own),
+            (before, behind) => (0..=text.len().saturating_sub(own.len())).any(|at| {
+                let rest = text.get(at..).and_then(|rest| rest.strip_prefix(own));
+                rest.is_some_and(|rest| fits(before, at) && fits(behind, rest.len()))
+            }),
+        }
+    }
+}
+
+/// The shapes whose union `hir` is; `None` when it is something else, or too many.
+pub(super) fn shapes(hir: &Hir) -> Option<Vec<Shape>> {
+    match without_anchors(hir).as_slice() {
+        [one] => match one.kind() {
+            HirKind::Capture(capture) => shapes(&capture.sub),
+            HirKind::Alternation(all) if all.len() <= SHAPES_MAX => {
+                all.iter().map(|part| shape(&without_anchors(part))).collect()
+            }
+            _ => shape(&[one]).map(|shape| vec![shape]),
+        },
+        parts => shape(parts).map(|shape| vec![shape]),
+    }
+}
+
+fn shape(parts: &[&Hir]) -> Option<Shape> {
+    let (before, parts) = match parts.split_first() {
+        Some((first, rest)) if gap(first) != Gap::None => (gap(first), rest),
+        _ => (Gap::None, parts),
+    };
+    let (behind, parts) = match parts.split_last() {
+        Some((last, rest)) if gap(last) != Gap::None => (gap(last), rest),
+        _ => (Gap::None, parts),
+    };
+    let text = parts.iter().map(|part| match part.kind() {
+        HirKind::Literal(literal) => std::str::from_utf8(&literal.0).ok(),
+        _ => None,
+    });
+    let text: String = text.collect::<Option<_>>()?;
+    (!text.is_empty()).then_some(Shape { before, text, behind })
+}
+
+/// `.*` and `.+`, in parentheses or not.
+fn gap(hir: &Hir) -> Gap {
+    let repeat = match hir.kind() {
+        HirKind::Capture(capture) => return gap(&capture.sub),
+        HirKind::Repetition(repeat) if repeat.max.is_none() => repeat,
+        _ => return Gap::None,
+    };
+    let HirKind::Class(Class::Unicode(class)) = repeat.sub.kind() else { return Gap::None };
+    let is_dot = matches!(class.ranges(), [all] if all.start() == '\0' && all.end() == char::MAX);
+    match repeat.min {
+        0 if is_dot => Gap::Any,
+        1 if is_dot => Gap::Some,
+        _ => Gap::None,
+    }
+}
+
 /// The parts of a concatenation, without `^` before and `$` after: the whole text is matched anyway.
 fn without_anchors(hir: &Hir) -> Vec<&Hir> {
     let mut parts: &[Hir] = match hir.kind() {
