@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use axum::extract::State;
+use nave_model::sample::Exemplar;
 use nave_model::time::Timestamp;
 use nave_promql::{QueryOptions, parse};
 
@@ -86,15 +87,37 @@ fn options(server: &Server, params: &Params, limit: Option<usize>) -> Result<Que
     Ok(QueryOptions { scope, lookback, timeout, limit, explain, origin, ..QueryOptions::default() })
 }
 
-/// `query_exemplars`: none are kept, so the answer is empty once the query is right.
+/// `query_exemplars`: those of all series that the query selects.
 pub(crate) async fn exemplars(State(server): State<Arc<Server>>, params: Params) -> Answered {
     let range = params.range()?;
     if range.max < range.min {
         return Err(ApiError::bad_data("end timestamp must not be before start timestamp"));
     }
-    parse(params.get("query"), &server.engine.options().parse)
+    let expr = parse(params.get("query"), &server.engine.options().parse)
         .map_err(|error| ApiError::bad_data(error.to_string()))?;
-    Ok(Success::json("[]"))
+    server.common.check_ready()?;
+    let selectors: Vec<_> = expr.selectors().into_iter().map(|selector| selector.matchers.clone()).collect();
+    let found = server.exemplars.exemplars(&server.common.scope, &selectors, range);
+    let mut data = "[".to_owned();
+    json::separated(&mut data, &found, |out, (series, exemplars)| {
+        out.push_str(r#"{"seriesLabels":"#);
+        json::labels(out, series);
+        out.push_str(r#","exemplars":["#);
+        json::separated(out, exemplars, exemplar);
+        out.push_str("]}");
+    });
+    data.push(']');
+    Ok(Success::json(data))
+}
+
+fn exemplar(out: &mut String, Exemplar { labels, value, timestamp }: &Exemplar) {
+    out.push_str(r#"{"labels":"#);
+    json::labels(out, labels);
+    out.push_str(r#","value":"#);
+    json::float(out, *value);
+    out.push_str(r#","timestamp":"#);
+    json::time(out, timestamp.unwrap_or(Timestamp(0)));
+    out.push('}');
 }
 
 /// `format_query`.

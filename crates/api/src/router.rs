@@ -7,7 +7,7 @@ use axum::routing::{MethodRouter, get, post};
 use nave_base::budget::Budget;
 use nave_base::clock::SharedClock;
 use nave_base::metric::Registry;
-use nave_model::select::{LabelIndex, MetadataIndex, Scope, Select};
+use nave_model::select::{ExemplarIndex, LabelIndex, MetadataIndex, Scope, Select};
 use nave_promql::Engine;
 use url::Url;
 
@@ -73,6 +73,8 @@ pub struct Server {
     pub select: Arc<dyn Select>,
     /// The store: label names and values.
     pub labels: Arc<dyn LabelIndex>,
+    /// The store: exemplars.
+    pub exemplars: Arc<dyn ExemplarIndex>,
 }
 
 /// All routes of a server.

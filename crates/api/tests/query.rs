@@ -177,7 +177,12 @@ async fn series_and_labels() {
             r#"{"up":[{"type":"gauge","unit":"","help":"Is it up?"}]}"#,
         ),
         ("metadata?metric=none", "{}"),
-        ("query_exemplars?query=up&start=1&end=2", "[]"),
+        (
+            "query_exemplars?query=rate(up[5m])&start=1&end=2",
+            r#"[{"seriesLabels":{"__name__":"up","instance":"a:1"},"exemplars":[{"labels":{"trace_id":"abc"},"value":"0.5","timestamp":1.500}]}]"#,
+        ),
+        ("query_exemplars?query=up&start=2&end=3", "[]"),
+        ("query_exemplars?query=down&start=1&end=2", "[]"),
         ("format_query?query=sum(up)by(job)/2", r#""sum by (job) (up) / 2""#),
     ] {
         check(&format!("/api/v1/{path}"), 200, data).await;

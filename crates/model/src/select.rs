@@ -27,6 +27,7 @@ use crate::histogram::Histogram;
 use crate::label::Labels;
 use crate::matcher::Matcher;
 use crate::metadata::Metadata;
+use crate::sample::Exemplar;
 use crate::time::{TimeRange, Timestamp};
 
 /// Gives series and samples.
@@ -254,6 +255,15 @@ pub trait LabelIndex: Send + Sync {
     /// Values of label `name` on series that match.
     fn label_values(&self, name: String, selection: Selection)
     -> BoxFuture<'_, Result<Listing, SelectError>>;
+}
+
+/// A series and its exemplars, which ascend by time and have one.
+pub type SeriesExemplars = (Labels, Vec<Exemplar>);
+
+/// Exemplars that are kept.
+pub trait ExemplarIndex: Send + Sync {
+    /// Exemplars in `range` of series that all matchers of one of `selectors` and of `scope` fit, by series, which ascend.
+    fn exemplars(&self, scope: &Scope, selectors: &[Vec<Matcher>], range: TimeRange) -> Vec<SeriesExemplars>;
 }
 
 /// What is known about metric families.

@@ -14,13 +14,14 @@ use nave_model::append::Reason;
 use nave_model::label::Labels;
 use nave_model::matcher::Matcher;
 use nave_model::sample::Exemplar;
-use nave_model::select::Scope;
+use nave_model::select::{ExemplarIndex, Scope, SeriesExemplars};
 use nave_model::time::{TimeRange, Timestamp};
 use parking_lot::Mutex;
 
 use crate::head::Head;
 use crate::record;
 use crate::series::Series;
+use crate::store::Tsdb;
 
 /// Characters of an exemplar's labels, names and values together: `OpenMetrics`' bound, as upstream's.
 const LABEL_CHARS_MAX: usize = 128;
@@ -152,13 +153,13 @@ impl Exemplars {
     }
 }
 
-/// Exemplars in `range` of series that one of `selectors` fits, by series, ascending.
-pub(crate) fn select(
-    head: &Head,
-    scope: &Scope,
-    selectors: &[Vec<Matcher>],
-    range: TimeRange,
-) -> Vec<(Labels, Vec<Exemplar>)> {
+impl ExemplarIndex for Tsdb {
+    fn exemplars(&self, scope: &Scope, selectors: &[Vec<Matcher>], range: TimeRange) -> Vec<SeriesExemplars> {
+        select(self.head(), scope, selectors, range)
+    }
+}
+
+fn select(head: &Head, scope: &Scope, selectors: &[Vec<Matcher>], range: TimeRange) -> Vec<SeriesExemplars> {
     let Some(partition) = head.find_partition(&scope.tenant) else { return Vec::new() };
     let fits_all = |labels: &Labels, matchers: &[Matcher]| {
         matchers.iter().all(|matcher| matcher.matches(labels.get(matcher.name())))

@@ -11,10 +11,6 @@ use nave_base::metric::{Histogram, Registry, Summary};
 use nave_base::random::Random;
 use nave_model::append::{Append, AppendError, Batch, Outcome, Tenant};
 use nave_model::label::Labels;
-use nave_model::matcher::Matcher;
-use nave_model::sample::Exemplar;
-use nave_model::select::Scope;
-use nave_model::time::TimeRange;
 use nave_wal::{GroupCommit, Log, Position};
 use parking_lot::Mutex;
 use tokio::sync::watch;
@@ -32,7 +28,7 @@ use crate::replay::{self, Replayed};
 use crate::retain::{self, Retained};
 use crate::select::{Damages, Reader};
 use crate::statistics::{self, HeadStatistics, Statistics};
-use crate::{exemplar, metric, record};
+use crate::{metric, record};
 
 /// The same name and kind of lock as upstream's, so that the two never share a folder.
 const LOCK_FILE: &str = "lock";
@@ -204,18 +200,6 @@ impl Tsdb {
     #[must_use]
     pub fn series_of_cluster(&self, tenant: &Tenant, cluster: &str) -> usize {
         statistics::series_of_cluster(&self.head, tenant, cluster)
-    }
-
-    /// Exemplars in `range` of series that all matchers of one of `selectors` and of `scope` fit: by series, which ascend,
-    /// each ascending by time.
-    #[must_use]
-    pub fn exemplars(
-        &self,
-        scope: &Scope,
-        selectors: &[Vec<Matcher>],
-        range: TimeRange,
-    ) -> Vec<(Labels, Vec<Exemplar>)> {
-        exemplar::select(&self.head, scope, selectors, range)
     }
 
     /// Bytes of samples in memory, without labels and tables. Visits every series.

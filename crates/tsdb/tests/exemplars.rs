@@ -8,7 +8,7 @@ use nave_model::append::{Append, Item, Outcome, Reason, SeriesRef};
 use nave_model::label::Labels;
 use nave_model::matcher::Matcher;
 use nave_model::sample::Exemplar;
-use nave_model::select::Scope;
+use nave_model::select::{ExemplarIndex, Scope};
 use nave_model::time::{TimeRange, Timestamp};
 use nave_tsdb::{Options, Tsdb};
 

@@ -20,8 +20,9 @@ use nave_model::label::Labels;
 use nave_model::matcher::Matcher;
 use nave_model::metadata::{Metadata, MetricType};
 use nave_model::relabel::RelabelConfig;
+use nave_model::sample::Exemplar;
 use nave_model::select::*;
-use nave_model::time::Timestamp;
+use nave_model::time::{TimeRange, Timestamp};
 use nave_promql::{Engine, EngineOptions};
 use tower::ServiceExt;
 
@@ -101,6 +102,22 @@ impl Pages for Found {
     fn decode(&self, index: usize, columns: &mut Columns) -> Result<(), SelectError> {
         columns.clone_from(&self.0[index].1);
         Ok(())
+    }
+}
+
+impl ExemplarIndex for Store {
+    /// One of series `up` of the first instance, when anybody asks for `up`.
+    fn exemplars(&self, scope: &Scope, selectors: &[Vec<Matcher>], range: TimeRange) -> Vec<SeriesExemplars> {
+        let series = Labels::from_pairs([("__name__", "up"), ("instance", "a:1")]).unwrap();
+        let fits = |matchers: &Vec<Matcher>| {
+            matchers.iter().chain(&scope.matchers).all(|one| one.matches(series.get(one.name())))
+        };
+        let timestamp = Some(Timestamp(1500)).filter(|t| range.contains(*t));
+        if timestamp.is_none() || !selectors.iter().any(fits) {
+            return Vec::new();
+        }
+        let labels = Labels::from_pairs([("trace_id", "abc")]).unwrap();
+        vec![(series, vec![Exemplar { labels, value: 0.5, timestamp }])]
     }
 }
 
@@ -291,7 +308,13 @@ pub(crate) fn server(process: &Arc<Process>) -> Router {
     let common = common(process);
     let store = Arc::new(Store::new());
     let engine = Engine::new(EngineOptions::default(), common.clock.clone(), &common.registry);
-    nave_api::router(Server { common, engine, select: store.clone(), labels: store })
+    nave_api::router(Server {
+        common,
+        engine,
+        select: store.clone(),
+        labels: store.clone(),
+        exemplars: store,
+    })
 }
 
 /// What came back.

@@ -12,7 +12,7 @@ pub(crate) struct Storage {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) tsdb: Option<StorageTsdb>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    exemplars: Option<Exemplars>,
+    pub(crate) exemplars: Option<Exemplars>,
 }
 
 /// `storage.tsdb`.
@@ -53,12 +53,12 @@ struct ChunkEncoding {
     floats: Option<String>,
 }
 
-/// `storage.exemplars`; without effect.
+/// `storage.exemplars`; applied at the start.
 #[derive(Debug, Clone, Default, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
-struct Exemplars {
+pub(crate) struct Exemplars {
     #[serde(skip_serializing_if = "Option::is_none")]
-    max_exemplars: Option<i64>,
+    pub(crate) max_exemplars: Option<i64>,
 }
 
 fn size<'de, D: Deserializer<'de>>(from: D) -> Result<Option<ByteSize>, D::Error> {

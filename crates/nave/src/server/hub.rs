@@ -94,6 +94,11 @@ async fn open_store(process: &Process, config: &Config) -> Result<Arc<Tsdb>> {
     options.lock = !flags.tsdb_no_lockfile;
     options.memory_limit = Some(memory_limit(flags));
     options.resident_bytes = Some(crate::process::resident_bytes);
+    let exemplars = config.storage.as_ref().and_then(|storage| storage.exemplars.as_ref());
+    if let Some(max) = exemplars.and_then(|exemplars| exemplars.max_exemplars) {
+        // As upstream: nothing and less switch them off.
+        options.exemplars_max = usize::try_from(max).unwrap_or(0);
+    }
     if flags.series_max > 0 {
         options.series_max = usize::try_from(flags.series_max).unwrap_or(usize::MAX);
     }

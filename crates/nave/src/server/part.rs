@@ -70,6 +70,7 @@ impl Parts {
             engine: hub.engine.clone(),
             select: hub.store.clone(),
             labels: hub.store.clone(),
+            exemplars: hub.store.clone(),
         };
         let clusters = nave_api::clusters_router(Arc::new(View(hub.clusters.clone())));
         let admin = nave_api::admin_router(Arc::new(Admin(hub.store.clone())), process.flags.enable_admin);
