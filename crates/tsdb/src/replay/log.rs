@@ -29,8 +29,15 @@ pub(super) fn replay(
     let threads = threads(head);
     let share = |number: usize| {
         let oldest = head.oldest_at(head.clock.now_ms());
-        let mut share =
-            Share { head, number, of: threads, oldest, current: None, found: Replayed::default() };
+        let mut share = Share {
+            head,
+            number,
+            of: threads,
+            oldest,
+            current: None,
+            pending: Vec::new(),
+            found: Replayed::default(),
+        };
         share.read(disk, dir, from).map(|()| share.found)
     };
     let shares: Vec<Result<Replayed, Error>> = std::thread::scope(|scope| {
@@ -125,6 +132,13 @@ pub(super) fn name(head: &Arc<Head>, record: &Record) -> Result<(), String> {
     read.ok_or_else(|| format!("a log record of kind {kind} at {at} cannot be read by this version"))
 }
 
+/// Floats that all workers together hold back, of 24 bytes each.
+const PENDING_MAX: usize = 2 << 20;
+
+fn note(times: &mut (i64, i64), t: i64) {
+    *times = (times.0.min(t), times.1.max(t));
+}
+
 /// One worker's share: series whose number leaves the rest `number`.
 struct Share<'a> {
     head: &'a Arc<Head>,
@@ -132,6 +146,8 @@ struct Share<'a> {
     of: usize,
     oldest: i64,
     current: Option<(u32, Option<Arc<Series>>)>,
+    /// Floats that are not in memory yet: number, time and bits.
+    pending: Vec<(u32, i64, u64)>,
     found: Replayed,
 }
 
@@ -148,6 +164,7 @@ impl Share<'_> {
                 Next::End => break,
             }
         }
+        self.store_pending(&mut times);
         if times.0 <= times.1 {
             self.head.note_times(times.0, times.1);
         }
@@ -159,18 +176,21 @@ impl Share<'_> {
     }
 
     fn apply(&mut self, record: &Record, times: &mut (i64, i64)) {
-        let mut note = |t: i64| *times = (times.0.min(t), times.1.max(t));
         let payload = &record.payload;
         let read = if record.kind == record::SAMPLES {
-            record::samples(payload, |id, t, value| {
-                if self.is_own(id) && self.store(id, t, |state| state.insert(t, value.to_bits())) {
-                    note(t);
+            let read = record::samples(payload, |id, t, value| {
+                if self.is_own(id) {
+                    self.pending.push((id, t, value.to_bits()));
                 }
-            })
+            });
+            if self.pending.len() >= PENDING_MAX / self.of {
+                self.store_pending(times);
+            }
+            read
         } else {
             record::histograms(payload, |id, t, histogram| {
                 if self.is_own(id) && self.store(id, t, |state| state.insert_histogram(t, &histogram)) {
-                    note(t);
+                    note(times, t);
                 }
             })
         };
@@ -180,6 +200,19 @@ impl Share<'_> {
                 .damages
                 .push(format!("a log record of kind {kind} at {at} cannot be read by this version"));
         }
+    }
+
+    /// Puts floats into their series, all of a series at once: each series costs its cache misses once, not once per
+    /// sample. They were read round by round, so the sort merges a few long runs.
+    fn store_pending(&mut self, times: &mut (i64, i64)) {
+        let mut pending = std::mem::take(&mut self.pending);
+        pending.sort_by_key(|(id, ..)| *id);
+        for (id, t, value) in pending.drain(..) {
+            if self.store(id, t, |state| state.insert(t, value)) {
+                note(times, t);
+            }
+        }
+        self.pending = pending;
     }
 
     /// Puts a sample into its series; whether it is kept.

@@ -1,8 +1,9 @@
 //! Rebuilding memory: the registry, an old release's checkpoint, then the log, with all cores.
 //!
 //! Series come first, from registry and log. Then every worker reads the log and applies the samples of its share of
-//! the series: decoding is cheap beside putting samples into memory, and no queue is needed. Memory is bounded by one
-//! record per worker beside what is rebuilt. Damage is named, counted and stepped over.
+//! the series: decoding is cheap beside putting samples into memory, and no queue is needed. Floats are held back until
+//! there are many, and applied by series. Memory is bounded by these (48 MiB) and one record per worker beside what is
+//! rebuilt. Damage is named, counted and stepped over.
 //!
 //! The label index is built behind that ([`warm`]); appends to known series do not wait for it.
 
