@@ -21,8 +21,8 @@ use crate::head::{Head, Partition};
 use crate::record::{self, SamplesEncoder};
 use crate::series::{Inserted, Series, State};
 
-/// Keys that wait for the registry. What does not fit is decoded once more after a restart: a sender who spells one series
-/// in ever new ways must not fill memory between two flushes.
+/// Keys that wait for the registry, beside one per series. What does not fit is decoded once more after a restart: a
+/// sender who spells one series in ever new ways must not fill memory between two flushes.
 const FRESH_KEYS_MAX: usize = 4 << 20;
 
 /// A batch on its way. Dropped before [`Flight::landed`], it marks its series.
@@ -227,7 +227,7 @@ impl<'a> Ingest<'a> {
         let series = self.decode(entry)?;
         self.head.raw.insert(key, series.clone());
         let mut fresh = self.head.fresh_keys.lock();
-        if fresh.len() < FRESH_KEYS_MAX {
+        if fresh.len() < FRESH_KEYS_MAX + self.head.series_count.load(Ordering::Relaxed) {
             fresh.push((key, series.id));
         }
         drop(fresh);
