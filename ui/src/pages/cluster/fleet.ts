@@ -72,9 +72,15 @@ function fare(seen: boolean, silent: boolean, lag: number | undefined): Fare {
   return lag !== undefined && lag > LAGGING_SECONDS ? 'lagging' : 'live';
 }
 
+/** The newest sample of each cluster: to the sample of those that live, to the minute of those that went silent in the last hour. */
+const NEWEST = `max by (cluster) (
+  label_replace(timestamp(up{cluster!=""}), "of", "now", "", "")
+  or label_replace(max_over_time(timestamp(up{cluster!=""})[1h:1m]), "of", "hour", "", "")
+)`;
+
 async function fromSamples(signal: AbortSignal): Promise<Cluster[]> {
   const [last, rates, series] = await Promise.all([
-    by('cluster', 'max by (cluster) (max_over_time(timestamp(up{cluster!=""})[1h:1m]))', signal),
+    by('cluster', NEWEST, signal),
     by('cluster', 'sum by (cluster) (sum_over_time(scrape_samples_scraped{cluster!=""}[1m])) / 60', signal),
     by('cluster', 'sum by (cluster) (scrape_samples_post_metric_relabeling{cluster!=""})', signal),
   ]);

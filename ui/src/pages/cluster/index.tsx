@@ -189,14 +189,14 @@ const COLUMNS: readonly Column<Row>[] = [
   {
     id: 'state',
     title: 'State',
-    width: '140px',
+    width: '124px',
     sort: (row) => RANKS[row.fare],
     cell: (row) => <State tone={TONES[row().fare]}>{row().fare}</State>,
   },
   {
     id: 'last',
     title: 'Last sample',
-    width: '116px',
+    width: '104px',
     sort: (row) => row.lastSample ?? 0,
     cell: (row) => (
       <Show when={row().lastSample} fallback={<Unknown />}>
@@ -208,7 +208,7 @@ const COLUMNS: readonly Column<Row>[] = [
     id: 'rate',
     title: 'Samples/s',
     number: true,
-    width: '96px',
+    width: '88px',
     hide: 'narrow',
     sort: (row) => row.samplesPerSecond ?? Number.NaN,
     cell: (row) => (
@@ -220,7 +220,7 @@ const COLUMNS: readonly Column<Row>[] = [
   {
     id: 'trend',
     title: 'Last 30 min',
-    width: '130px',
+    width: '110px',
     hide: 'medium',
     cell: (row) => (
       <Show when={drawable(row().rates)} fallback={<Unknown why="The hub has no history of it yet" />}>
@@ -232,7 +232,7 @@ const COLUMNS: readonly Column<Row>[] = [
     id: 'series',
     title: 'Series',
     number: true,
-    width: '150px',
+    width: '132px',
     hide: 'narrow',
     sort: (row) => row.series ?? Number.NaN,
     cell: (row) => <Series row={row()} />,
@@ -241,7 +241,7 @@ const COLUMNS: readonly Column<Row>[] = [
     id: 'targets',
     title: 'Targets up',
     number: true,
-    width: '104px',
+    width: '96px',
     sort: (row) => (row.targets ?? 0) - (row.up ?? 0),
     cell: (row) => (
       <Show when={row().targets !== undefined} fallback={<Unknown />}>
@@ -261,7 +261,7 @@ const COLUMNS: readonly Column<Row>[] = [
     id: 'firing',
     title: 'Alerts',
     number: true,
-    width: '80px',
+    width: '68px',
     hide: 'narrow',
     sort: (row) => row.firing ?? Number.NaN,
     cell: (row) => (
@@ -276,7 +276,7 @@ const COLUMNS: readonly Column<Row>[] = [
     id: 'rejected',
     title: 'Rejected',
     number: true,
-    width: '150px',
+    width: '110px',
     hide: 'medium',
     sort: (row) => sum(row.rejected.map(([, count]) => count)),
     cell: (row) => <Rejected row={row()} />,
