@@ -196,7 +196,7 @@ const COLUMNS: readonly Column<Row>[] = [
   {
     id: 'last',
     title: 'Last sample',
-    width: '104px',
+    width: '118px',
     sort: (row) => row.lastSample ?? 0,
     cell: (row) => (
       <Show when={row().lastSample} fallback={<Unknown />}>
@@ -208,7 +208,7 @@ const COLUMNS: readonly Column<Row>[] = [
     id: 'rate',
     title: 'Samples/s',
     number: true,
-    width: '88px',
+    width: '100px',
     hide: 'narrow',
     sort: (row) => row.samplesPerSecond ?? Number.NaN,
     cell: (row) => (
@@ -241,7 +241,7 @@ const COLUMNS: readonly Column<Row>[] = [
     id: 'targets',
     title: 'Targets up',
     number: true,
-    width: '96px',
+    width: '108px',
     sort: (row) => (row.targets ?? 0) - (row.up ?? 0),
     cell: (row) => (
       <Show when={row().targets !== undefined} fallback={<Unknown />}>
