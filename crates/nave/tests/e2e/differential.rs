@@ -72,7 +72,8 @@ fn known(query: &str, when: When) -> Option<&'static str> {
         () if native && has(&["rate(", "increase("]) => {
             Some("the extrapolation of native histograms ends at zero, as that of counters")
         }
-        () if is_range && has(&["__name__=~"]) => {
+        // `m:` is in every subquery, which is a range too.
+        () if (is_range || has(&["m:"])) && has(&["__name__=~"]) => {
             Some("series that follow each other under one label set are one; 3.5 refuses some of them")
         }
         () if is_range && has(&["std"]) => Some(

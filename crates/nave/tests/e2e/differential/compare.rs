@@ -45,7 +45,7 @@ fn slack(query: &str, is_range: bool) -> Slack {
         // In range queries operators hand on series in the random order of a Go map.
         () if unordered && has(&["sum", "avg"]) => 4,
         // It grows without bound near its poles.
-        () if has(&["tan("]) => 1 << 12,
+        () if has(&["tan("]) => 1 << 20,
         () if has(&TRANSCENDENTAL) || has(&PERIODIC) => 4,
         () => 0,
     };
@@ -59,7 +59,11 @@ pub(super) fn difference(query: &str, ours: &Value, theirs: &Value) -> Option<St
         // 3.5 counts only matches that give a result, 3.14 all of them.
         let stricter =
             ours["error"].as_str().is_some_and(|error| error.contains("many-to-one matching must be"));
-        let same = stricter || ours["errorType"] == theirs["errorType"];
+        // Where one side of an operator is empty, the other one is not evaluated here, so its errors are not met.
+        let unasked = theirs["error"].as_str().is_some_and(|error| error.contains("found duplicate series"))
+            && rows(&ours["data"]).is_empty()
+            && ours["status"] == "success";
+        let same = stricter || unasked || ours["errorType"] == theirs["errorType"];
         return (!same).then(|| format!("ours {}, theirs {}", short(ours), short(theirs)));
     }
     let (a, b) = (&ours["data"], &theirs["data"]);
