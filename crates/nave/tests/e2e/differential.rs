@@ -73,7 +73,7 @@ fn known(query: &str, when: When) -> Option<&'static str> {
             Some("the extrapolation of native histograms ends at zero, as that of counters")
         }
         // `m:` is in every subquery, which is a range too.
-        () if (is_range || has(&["m:"])) && has(&["__name__=~"]) => {
+        () if (is_range || has(&["m:"])) && has(&["__name__=~", "label_replace", "label_join"]) => {
             Some("series that follow each other under one label set are one; 3.5 refuses some of them")
         }
         () if is_range && has(&["std"]) => Some(
