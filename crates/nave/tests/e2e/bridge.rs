@@ -27,15 +27,8 @@ const OLD_MINUTES: i64 = 300;
 const CONFIG: &str = "storage: {tsdb: {out_of_order_time_window: 12h}}\n";
 
 async fn prometheus(program: &Path) -> Server {
-    let args = [
-        "--config.file=prometheus.yml",
-        "--storage.tsdb.path=data",
-        "--web.listen-address=127.0.0.1:{port}",
-        "--web.enable-remote-write-receiver",
-        "--enable-feature=native-histograms,metadata-wal-records",
-        "--web.enable-admin-api",
-    ];
-    Server::start(program, &args, &[("prometheus.yml", CONFIG)], "/-/ready").await
+    let more = ["--enable-feature=native-histograms,metadata-wal-records", "--web.enable-admin-api"];
+    Server::prometheus(program, CONFIG, &more).await
 }
 
 fn histogram(n: i64, integer: bool) -> Histogram {

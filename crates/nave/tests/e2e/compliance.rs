@@ -187,18 +187,7 @@ async fn compliance_queries_agree_with_a_real_prometheus() {
         return;
     };
     let hub = Server::hub("global: {}\n", &[]).await;
-    let prometheus = Server::start(
-        program,
-        &[
-            "--config.file=prometheus.yml",
-            "--storage.tsdb.path=data",
-            "--web.listen-address=127.0.0.1:{port}",
-            "--web.enable-remote-write-receiver",
-        ],
-        &[("prometheus.yml", "global: {}\n")],
-        "/-/ready",
-    )
-    .await;
+    let prometheus = Server::prometheus(program, "global: {}\n", &[]).await;
     let end = SystemClock::shared().now_ms() / STEP_MS * STEP_MS;
     feed(&[&hub, &prometheus], end - STEPS * STEP_MS).await;
     compare(&hub, &prometheus, &text, end).await;

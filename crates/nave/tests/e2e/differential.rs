@@ -14,7 +14,7 @@ use futures_util::StreamExt as _;
 use serde_json::Value;
 
 use self::grammar::{Expr, Grammar};
-use crate::harness::{NAVE, Server, peer};
+use crate::harness::{Server, peer};
 
 /// Queries under way at once.
 const AT_ONCE: usize = 4;
@@ -107,16 +107,9 @@ async fn shrink(servers: [&Server; 2], expr: Expr, when: When) -> (Expr, String)
 async fn random_queries_agree_with_a_real_prometheus() {
     let Some(program) = peer("prometheus") else { return };
     let (queries, seed) = (number("NAVE_DIFF_QUERIES", 1_500), number("NAVE_DIFF_SEED", 1));
-    let args = [
-        "--config.file=prometheus.yml",
-        "--storage.tsdb.path=data",
-        "--web.listen-address=127.0.0.1:{port}",
-        "--web.enable-remote-write-receiver",
-        "--enable-feature=promql-experimental-functions,native-histograms",
-    ];
-    let files = [("prometheus.yml", "global: {}\n")];
-    let hub = Server::start(NAVE, &args, &files, "/-/ready").await;
-    let prometheus = Server::start(program, &args, &files, "/-/ready").await;
+    let features = ["--enable-feature=promql-experimental-functions,native-histograms"];
+    let hub = Server::hub("global: {}\n", &features).await;
+    let prometheus = Server::prometheus(program, "global: {}\n", &features).await;
     let servers = [&hub, &prometheus];
     let data = data::Data::new(seed);
     data.feed(&servers).await;

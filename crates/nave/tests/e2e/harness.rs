@@ -90,6 +90,11 @@ impl Server {
 
     /// A hub with the receiver on; `more` are further arguments.
     pub(crate) async fn hub(config: &str, more: &[&str]) -> Self {
+        Self::prometheus(NAVE, config, more).await
+    }
+
+    /// A Prometheus, or what stands in for it, with the receiver on; `more` are further arguments.
+    pub(crate) async fn prometheus(program: impl AsRef<Path>, config: &str, more: &[&str]) -> Self {
         let mut args = vec![
             "--config.file=prometheus.yml",
             "--storage.tsdb.path=data",
@@ -97,7 +102,7 @@ impl Server {
             "--web.enable-remote-write-receiver",
         ];
         args.extend(more);
-        Self::start(NAVE, &args, &[("prometheus.yml", config)], "/-/ready").await
+        Self::start(program, &args, &[("prometheus.yml", config)], "/-/ready").await
     }
 
     /// An agent; `more` are further arguments.

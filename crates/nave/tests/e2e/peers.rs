@@ -158,18 +158,7 @@ async fn vmagent_pushes_to_the_hub() {
 async fn the_agent_pushes_to_a_real_prometheus() {
     let Some(program) = peer("prometheus") else { return };
     let target = Target::start().await;
-    let prometheus = Server::start(
-        program,
-        &[
-            "--config.file=prometheus.yml",
-            "--storage.tsdb.path=data",
-            "--web.listen-address=127.0.0.1:{port}",
-            "--web.enable-remote-write-receiver",
-        ],
-        &[("prometheus.yml", "global: {}\n")],
-        "/-/ready",
-    )
-    .await;
+    let prometheus = Server::prometheus(program, "global: {}\n", &[]).await;
     let agent = Server::agent(&target.job_and_write(&prometheus.url("/api/v1/write")), &[]).await;
     let page = page_at(&prometheus).await;
     assert_eq!(Some(page), truth(&target).await);
@@ -253,19 +242,7 @@ async fn a_real_prometheus_pushes_the_second_version_to_the_hub() {
 async fn the_agent_pushes_the_second_version_to_a_real_prometheus() {
     let Some(program) = peer("prometheus") else { return };
     let target = Target::start().await;
-    let prometheus = Server::start(
-        program,
-        &[
-            "--config.file=prometheus.yml",
-            "--storage.tsdb.path=data",
-            "--web.listen-address=127.0.0.1:{port}",
-            "--web.enable-remote-write-receiver",
-            SECOND_ONLY,
-        ],
-        &[("prometheus.yml", "global: {}\n")],
-        "/-/ready",
-    )
-    .await;
+    let prometheus = Server::prometheus(program, "global: {}\n", &[SECOND_ONLY]).await;
     let agent = Server::agent(&second_version(&target, &prometheus.url("/api/v1/write")), &[]).await;
     assert_eq!(Some(page_at(&prometheus).await), truth(&target).await);
     assert_eq!(counter(&agent, "prometheus_remote_storage_samples_failed_total{").await, 0.0);
@@ -276,17 +253,10 @@ async fn the_agent_pushes_the_second_version_to_a_real_prometheus() {
 async fn the_agent_falls_back_to_the_first_version() {
     let Some(program) = peer("prometheus") else { return };
     let target = Target::start().await;
-    let prometheus = Server::start(
+    let prometheus = Server::prometheus(
         program,
-        &[
-            "--config.file=prometheus.yml",
-            "--storage.tsdb.path=data",
-            "--web.listen-address=127.0.0.1:{port}",
-            "--web.enable-remote-write-receiver",
-            "--web.remote-write-receiver.accepted-protobuf-messages=prometheus.WriteRequest",
-        ],
-        &[("prometheus.yml", "global: {}\n")],
-        "/-/ready",
+        "global: {}\n",
+        &["--web.remote-write-receiver.accepted-protobuf-messages=prometheus.WriteRequest"],
     )
     .await;
     let agent = Server::agent(&second_version(&target, &prometheus.url("/api/v1/write")), &[]).await;
@@ -320,18 +290,7 @@ async fn a_real_prometheus_that_refuses_one_sample_gets_the_others() {
     let app = axum::Router::new().route("/metrics", axum::routing::get(page));
     let target =
         Target { port, task: tokio::spawn(async move { axum::serve(listener, app).await.unwrap() }) };
-    let prometheus = Server::start(
-        program,
-        &[
-            "--config.file=prometheus.yml",
-            "--storage.tsdb.path=data",
-            "--web.listen-address=127.0.0.1:{port}",
-            "--web.enable-remote-write-receiver",
-        ],
-        &[("prometheus.yml", "global: {}\n")],
-        "/-/ready",
-    )
-    .await;
+    let prometheus = Server::prometheus(program, "global: {}\n", &[]).await;
     let agent = Server::agent(&target.job_and_write(&prometheus.url("/api/v1/write")), &[]).await;
     agent
         .until("three refused samples", || async {
