@@ -19,6 +19,7 @@ mod status;
 mod storage;
 mod takeover;
 mod target;
+mod watch;
 mod web;
 
 use std::path::Path;

@@ -5,7 +5,6 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
 
 use anyhow::{Context, Result};
 use arc_swap::ArcSwap;
@@ -17,11 +16,8 @@ use nave_model::time::Timestamp;
 use nave_remote::cluster::{ClusterStatus, Clusters, ClustersConfig};
 use nave_tsdb::Tsdb;
 
-use super::Process;
+use super::{Process, watch};
 use crate::cluster;
-
-/// How often the file is looked at.
-const LOOK_EVERY: Duration = Duration::from_secs(2);
 
 /// A clusters file in use.
 pub(super) struct ClustersFile {
@@ -83,26 +79,16 @@ impl ClustersFile {
 
     /// Follows changes of the file until the shutdown.
     pub(super) async fn watch(self: Arc<Self>, shutdown: Shutdown) {
-        loop {
-            tokio::select! {
-                () = shutdown.cancelled() => return,
-                () = self.process.clock.sleep(LOOK_EVERY) => {}
+        let changed = || match self.load() {
+            Ok(config) => self.apply(&config),
+            Err(error) => {
+                tracing::error!(
+                    error = format!("{error:#}"),
+                    "error reloading the clusters file; the running clusters stay"
+                );
             }
-            // Half a write looks like a change; a file that is away for a moment does not.
-            let Ok(text) = std::fs::read_to_string(&self.path) else { continue };
-            if **self.seen.load() == text {
-                continue;
-            }
-            match self.load() {
-                Ok(config) => self.apply(&config),
-                Err(error) => {
-                    tracing::error!(
-                        error = format!("{error:#}"),
-                        "error reloading the clusters file; the running clusters stay"
-                    );
-                }
-            }
-        }
+        };
+        watch::follow(&self.path, &self.seen, &self.process.clock, &shutdown, changed).await;
     }
 }
 

@@ -13,7 +13,6 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
 use anyhow::{Context, Result};
 use arc_swap::ArcSwap;
@@ -30,11 +29,8 @@ use nave_promql::{ParseOptions, parse_selector};
 use nave_tsdb::{BlockStatus, RetentionRule, Tsdb};
 use serde::Deserialize;
 
-use super::Process;
+use super::{Process, watch};
 use crate::yaml;
-
-/// How often the file is looked at.
-const LOOK_EVERY: Duration = Duration::from_secs(2);
 
 /// The store for `/api/v1/admin/tsdb`.
 pub(super) struct Admin(pub(super) Arc<Tsdb>);
@@ -169,23 +165,14 @@ impl RulesFile {
 
     /// Follows changes of the file until the shutdown.
     pub(super) async fn watch(self: Arc<Self>, shutdown: Shutdown) {
-        loop {
-            tokio::select! {
-                () = shutdown.cancelled() => return,
-                () = self.process.clock.sleep(LOOK_EVERY) => {}
+        let changed = || match self.load() {
+            Ok(config) => self.apply(&config),
+            Err(error) => {
+                let error = format!("{error:#}");
+                tracing::error!(error, "error reloading the retention rules; the running ones stay");
             }
-            let Ok(text) = std::fs::read_to_string(&self.path) else { continue };
-            if **self.seen.load() == text {
-                continue;
-            }
-            match self.load() {
-                Ok(config) => self.apply(&config),
-                Err(error) => {
-                    let error = format!("{error:#}");
-                    tracing::error!(error, "error reloading the retention rules; the running ones stay");
-                }
-            }
-        }
+        };
+        watch::follow(&self.path, &self.seen, &self.process.clock, &shutdown, changed).await;
     }
 }
 
