@@ -67,6 +67,12 @@ pub(crate) enum Command {
         #[command(subcommand)]
         kind: crate::explain::Query,
     },
+    /// Say what becomes of an object of Kubernetes.
+    Explain {
+        /// Which object.
+        #[command(subcommand)]
+        kind: crate::monitor::Explain,
+    },
     /// Work on the folder of a hub that is not running.
     Tsdb {
         /// What to do.

@@ -14,6 +14,7 @@ mod fatal;
 mod feature;
 mod flag;
 mod log;
+mod monitor;
 mod process;
 mod promql_test;
 mod server;
@@ -69,6 +70,7 @@ async fn dispatch(meant: flag::Meant) -> Result<ExitCode> {
         flag::Meant::Command(flag::Command::Query { kind: explain::Query::Explain(asked) }) => {
             return explain::explain(&asked).await;
         }
+        flag::Meant::Command(flag::Command::Explain { kind }) => return monitor::explain(&kind).await,
         flag::Meant::Command(flag::Command::Tsdb { kind }) => return tsdb::run(kind).await,
         flag::Meant::Command(flag::Command::Hub(_) | flag::Command::Agent(_)) => {
             unreachable!("flag::parse turns these into Meant::Server")

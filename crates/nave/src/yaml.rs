@@ -64,6 +64,13 @@ pub(crate) fn parse<T: DeserializeOwned + Default>(file: &Path, text: &str) -> R
     })
 }
 
+/// All documents of a text as they are, for files of others that are read in part. Empty documents are left out.
+pub(crate) fn documents(text: &str) -> Result<Vec<serde_json::Value>, serde_saphyr::Error> {
+    let mut options = serde_saphyr::Options::default();
+    options.budget = None;
+    serde_saphyr::from_multiple_with_options(text, options)
+}
+
 /// The library's words where users can use them, without the position, which stands before them.
 fn message(error: &serde_saphyr::Error) -> String {
     use serde_saphyr::Error as Is;

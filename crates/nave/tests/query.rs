@@ -1,4 +1,4 @@
-//! `nave test promql` and `nave query explain`, as programs.
+//! `nave test promql`, `nave query explain` and `nave explain`, as programs.
 
 use std::process::{Command, Output};
 
@@ -39,4 +39,32 @@ fn plans_are_printed() {
     let output = nave(&["query", "explain", "sum by (job) (rate(a[5m]))", "--start", "600"]);
     let printed = text(&output.stdout);
     assert!(printed.starts_with("sum by (job)\n  rate "), "{printed} {}", text(&output.stderr));
+}
+
+/// A kubectl that knows one monitor and nothing else; it has no Prometheus resources.
+const KUBECTL: &str = r#"#!/bin/sh
+case "$2" in
+  servicemonitors*) echo '{"kind":"List","items":[{"kind":"ServiceMonitor","metadata":{"name":"myapp","namespace":"shop"},"spec":{"selector":{}}}]}' ;;
+  prometheus*) echo "error: the server doesn't have a resource type" >&2; exit 1 ;;
+  *) echo '{"kind":"List","items":[]}' ;;
+esac
+"#;
+
+#[cfg(unix)]
+#[test]
+fn a_monitor_without_targets_has_one_reason() {
+    use std::os::unix::fs::PermissionsExt;
+    let dir = tempfile::tempdir().unwrap();
+    let kubectl = dir.path().join("kubectl");
+    std::fs::write(&kubectl, KUBECTL).unwrap();
+    std::fs::set_permissions(&kubectl, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let output = nave(&["explain", "servicemonitor", "myapp", "--kubectl", &kubectl.display().to_string()]);
+    assert_eq!(
+        text(&output.stdout),
+        "servicemonitor shop/myapp gives no target: in namespace shop there is no Service at all\n"
+    );
+    assert_eq!(output.status.code(), Some(1));
+    let output = nave(&["explain", "servicemonitor", "myapp", "--kubectl", "/nowhere/kubectl"]);
+    let printed = text(&output.stderr);
+    assert!(printed.contains("cannot get servicemonitors") && printed.contains("--objects"), "{printed}");
 }
