@@ -67,6 +67,8 @@ pub(crate) enum Command {
         #[command(subcommand)]
         kind: crate::explain::Query,
     },
+    /// Find the broken link between a spoke and its hub.
+    Doctor(crate::doctor::Doctor),
     /// Say what becomes of an object of Kubernetes.
     Explain {
         /// Which object.
@@ -142,6 +144,8 @@ pub(crate) enum Check {
         #[arg(long)]
         agent: bool,
     },
+    /// The way of a sample to a hub, step by step; writes one sample of nave_doctor_probe.
+    RemoteWrite(crate::doctor::Endpoint),
 }
 
 /// Logging flags.

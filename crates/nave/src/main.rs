@@ -8,6 +8,7 @@ mod check;
 mod cluster;
 mod config;
 mod demo;
+mod doctor;
 mod explain;
 mod exporter;
 mod fatal;
@@ -70,6 +71,10 @@ async fn dispatch(meant: flag::Meant) -> Result<ExitCode> {
         flag::Meant::Command(flag::Command::Query { kind: explain::Query::Explain(asked) }) => {
             return explain::explain(&asked).await;
         }
+        flag::Meant::Command(flag::Command::Check { kind: flag::Check::RemoteWrite(asked) }) => {
+            return doctor::check(&asked).await;
+        }
+        flag::Meant::Command(flag::Command::Doctor(asked)) => return doctor::run(&asked).await,
         flag::Meant::Command(flag::Command::Explain { kind }) => return monitor::explain(&kind).await,
         flag::Meant::Command(flag::Command::Tsdb { kind }) => return tsdb::run(kind).await,
         flag::Meant::Command(flag::Command::Hub(_) | flag::Command::Agent(_)) => {

@@ -10,7 +10,7 @@
 mod agent;
 mod cluster;
 mod hub;
-mod join;
+pub(crate) mod join;
 mod part;
 mod push;
 mod query;

@@ -3,7 +3,10 @@
 //! It scrapes its host through the built-in node exporter and itself, and pushes to the hub with the token
 //! of its cluster. With a configuration file the hub is one endpoint more.
 
+use std::path::Path;
+
 use anyhow::{Context, Result, bail, ensure};
+use nave_remote::RemoteWriteConfig;
 use url::Url;
 
 use crate::config::Config;
@@ -24,7 +27,7 @@ pub(super) fn config(flags: &Flags) -> Result<Config> {
     let host = if matches!(host, "" | "0.0.0.0" | "[::]") { "localhost" } else { host };
     let target = quoted(&format!("{host}:{port}"));
     let instance = quoted(&format!("{}:{port}", super::hostname()));
-    let endpoint = endpoint(flags)?;
+    let endpoint = endpoint(flags.hub_url.as_deref().unwrap_or_default(), flags.hub_token_file.as_deref())?;
     Config::built_in(
         format!(
             "global: {{scrape_interval: 15s, scrape_timeout: 10s}}\n\
@@ -37,25 +40,28 @@ pub(super) fn config(flags: &Flags) -> Result<Config> {
 
 /// Adds the hub's endpoint to a configuration that came from a file.
 pub(super) fn add(flags: &Flags, config: &mut Config) -> Result<()> {
-    if flags.hub_url.is_none() {
-        return Ok(());
-    }
+    let Some(url) = &flags.hub_url else { return Ok(()) };
     if config.remote_write.iter().any(|write| write.remote_name() == NAME) {
         bail!(
             "the configuration has a remote_write named {NAME:?}, and so has --hub.url: rename or remove one"
         );
     }
-    config.remote_write.extend(Config::built_in(endpoint(flags)?, Mode::Agent)?.remote_write);
+    config.remote_write.extend(endpoints(url, flags.hub_token_file.as_deref())?);
     Ok(())
 }
 
+/// The endpoint that a hub's URL and a token make.
+pub(crate) fn endpoints(url: &str, token_file: Option<&Path>) -> Result<Vec<RemoteWriteConfig>> {
+    Ok(Config::built_in(endpoint(url, token_file)?, Mode::Agent)?.remote_write)
+}
+
 /// The `remote_write` section of the hub.
-fn endpoint(flags: &Flags) -> Result<String> {
-    let url = quoted(write_url(flags.hub_url.as_deref().unwrap_or_default())?.as_str());
+fn endpoint(url: &str, token_file: Option<&Path>) -> Result<String> {
+    let url = quoted(write_url(url)?.as_str());
     let mut section = format!(
         "remote_write:\n  - name: {NAME}\n    url: {url}\n    queue_config: {{retry_on_http_429: true}}\n"
     );
-    if let Some(path) = &flags.hub_token_file {
+    if let Some(path) = token_file {
         let path = std::path::absolute(path)?;
         std::fs::read(&path).with_context(|| format!("--hub.token-file: cannot read {}", path.display()))?;
         let path = quoted(&path.display().to_string());

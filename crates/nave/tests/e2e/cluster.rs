@@ -27,7 +27,7 @@ fn cluster(home: &Path, args: &[&str]) -> String {
 }
 
 /// A hub with clusters whose tokens are in files called as they are; `more` is appended to the file.
-async fn hub(names: &[&str], more: &[&str]) -> Server {
+pub(crate) async fn hub(names: &[&str], more: &[&str]) -> Server {
     let mut args = HUB.to_vec();
     args.extend(more);
     let mut hub = Server::prepare(NAVE, &args, &[("prometheus.yml", "global: {}\n")], "/-/ready");

@@ -6,6 +6,7 @@ mod bridge;
 mod cluster;
 mod compliance;
 mod differential;
+mod doctor;
 mod durability;
 mod full_disk;
 mod harness;

@@ -10,15 +10,15 @@ use crate::harness::{NAVE, Server, client};
 const WEB: &str = "tls_server_config:\n  cert_file: hub.pem\n  key_file: hub.key\n\
 basic_auth_users:\n  spoke: $2b$04$abcdefghijklmnopqrstuu2r9OfJnfCsdneAXAGHnS4UpFFP8WIrW\n";
 
-struct Certificates {
-    ca: String,
-    cert: String,
-    key: String,
+pub(crate) struct Certificates {
+    pub(crate) ca: String,
+    pub(crate) cert: String,
+    pub(crate) key: String,
 }
 
 impl Certificates {
     /// An authority and a certificate of it for 127.0.0.1.
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let mut params = CertificateParams::new(Vec::new()).unwrap();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let ca = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();

@@ -9,6 +9,9 @@ use nave_model::time::Timestamp;
 
 use super::histogram;
 
+/// A field that no version of the message has.
+const PADDING_FIELD: u32 = 1000;
+
 /// One series to send.
 #[derive(Debug, Clone, Copy)]
 pub struct Series<'a> {
@@ -90,6 +93,12 @@ impl Encoder {
             }
         }
         put_bytes(&mut self.message, 3, &self.part);
+    }
+
+    /// Adds bytes that receivers skip, as protobuf has them skip fields that they do not know: to see what size of
+    /// request gets through.
+    pub fn padding(&mut self, bytes: &[u8]) {
+        put_bytes(&mut self.message, PADDING_FIELD, bytes);
     }
 
     /// Whether nothing was added since the last [`Self::finish`].
