@@ -18,8 +18,8 @@ async fn doctor(home: &Path, args: &[&str]) -> (i32, String) {
 
 /// The last step that was walked, with its mark.
 fn end(printed: &str) -> String {
-    let steps = printed.lines().filter(|line| line.starts_with("  ") && !line.starts_with("     "));
-    steps.last().unwrap_or_default().split_whitespace().take(2).collect::<Vec<_>>().join(" ")
+    let mut steps = printed.lines().filter(|line| line.starts_with("  ") && !line.starts_with("     "));
+    steps.next_back().unwrap_or_default().split_whitespace().take(2).collect::<Vec<_>>().join(" ")
 }
 
 /// A server that reads whole requests and answers each by what `answer` makes of the length of its body.
