@@ -12,6 +12,7 @@ use clap::parser::ValueSource;
 use clap::{ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use nave_model::duration::PromDuration;
 use nave_remote::receive::Message;
+use nave_remote::{CatchUp, CatchUpOptions};
 use nave_scrape::config::ByteSize;
 
 use crate::log;
@@ -275,9 +276,17 @@ pub(crate) struct Server {
     /// Samples older than this are removed even when not sent.
     #[arg(long = "storage.agent.retention.max-time", default_value = "7d")]
     pub(crate) agent_retention_max: PromDuration,
-    /// Accepted for Prometheus' command lines; without effect: the agent's folder is not locked.
+    /// Do not lock the folder of the agent's queue.
     #[arg(long = "storage.agent.no-lockfile", num_args = 0..=1, require_equals = true, default_missing_value = switch!(), default_value = "false")]
     pub(crate) agent_no_lockfile: bool,
+    /// What is sent first after an outage: samples as they came, or new ones at once and the others beside them;
+    /// auto is fresh_first where the endpoint says that it takes late samples, as a Nave hub does.
+    #[arg(long = "storage.remote.catch-up", value_enum, default_value = "auto")]
+    pub(crate) catch_up_order: CatchUpOrder,
+    /// Which part of all samples may be older ones while both are sent; what piled up in an hour is gone after
+    /// (1 - share) / share hours.
+    #[arg(long = "storage.remote.catch-up-share", value_parser = catch_up_share, default_value = "0.85")]
+    pub(crate) catch_up_share: f64,
     /// How long to go on sending at shutdown.
     #[arg(long = "storage.remote.flush-deadline", default_value = "1m")]
     pub(crate) flush_deadline: PromDuration,
@@ -376,6 +385,24 @@ fn sub(flags: Server, line: &clap::Command, matches: &ArgMatches, name: &str, mo
     server(flags, command, matches, Some(mode))
 }
 
+/// `--storage.remote.catch-up`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum CatchUpOrder {
+    /// Fresh samples first where the endpoint says that it takes late ones.
+    Auto,
+    /// Always in the order of arrival.
+    #[value(name = "in_order")]
+    InOrder,
+    /// Always fresh samples first.
+    #[value(name = "fresh_first")]
+    FreshFirst,
+}
+
+fn catch_up_share(text: &str) -> Result<f64, String> {
+    let share = text.parse::<f64>().ok().filter(|share| *share > 0.0 && *share < 1.0);
+    share.ok_or_else(|| "expected a number between 0 and 1, such as 0.85".to_owned())
+}
+
 /// The full name of a protobuf message of remote write.
 fn accepted_message(name: &str) -> Result<Message, String> {
     let supported = || Message::ALL.map(Message::name).join(", ");
@@ -426,6 +453,16 @@ fn negations(line: &clap::Command, args: impl IntoIterator<Item = String>) -> Ve
 }
 
 impl Server {
+    /// How remote write catches up after an outage.
+    pub(crate) fn catch_up(&self) -> CatchUpOptions {
+        let order = match self.catch_up_order {
+            CatchUpOrder::Auto => None,
+            CatchUpOrder::InOrder => Some(CatchUp::InOrder),
+            CatchUpOrder::FreshFirst => Some(CatchUp::FreshFirst),
+        };
+        CatchUpOptions { order, share: self.catch_up_share }
+    }
+
     fn mode(&self, asked: Option<Mode>) -> Result<Mode> {
         let old_spelling = self.features.iter().any(|feature| feature == "agent");
         let mode = match asked {
@@ -482,6 +519,11 @@ mod tests {
         assert_eq!(server("nave --enable-feature=a,b").unwrap().1.features, ["a", "b"]);
         assert_eq!(server("nave hub --query.max-samples=5").unwrap().1.query_samples_max, 5);
         assert!(!server("nave --no-scrape.adjust-timestamps").unwrap().1.adjust_timestamps);
+        let catch_up = |line: &str| server(line).map(|(_, flags)| flags.catch_up());
+        assert_eq!(catch_up("nave").unwrap(), CatchUpOptions::default());
+        let first = catch_up("nave --storage.remote.catch-up=fresh_first").unwrap();
+        assert_eq!(first.order, Some(CatchUp::FreshFirst));
+        assert!(catch_up("nave --storage.remote.catch-up-share=1").is_err());
     }
 
     #[test]

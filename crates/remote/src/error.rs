@@ -17,6 +17,16 @@ pub enum Error {
         /// What the disk said.
         error: io::Error,
     },
+    /// Another process writes to the folder of the queue.
+    #[error(
+        "remote write queue: {} is in use by another process: stop that, or give this one another folder by \
+         --storage.agent.path (of a hub: --storage.tsdb.path)",
+        dir.display()
+    )]
+    Locked {
+        /// The folder.
+        dir: PathBuf,
+    },
     /// Settings that cannot work.
     #[error("remote_write {name}: {why}")]
     Settings {

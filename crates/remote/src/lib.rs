@@ -24,5 +24,5 @@ pub use config::{
 pub use error::Error;
 pub use metric::Metrics;
 pub use queue::{Queue, QueueOptions};
-pub use send::{MetadataSource, Sender, SenderOptions};
-pub use source::{Piece, Source, Step, Tail};
+pub use send::{CatchUp, CatchUpOptions, MetadataSource, Sender, SenderOptions};
+pub use source::{Delivered, Gap, Piece, Source, Step, Tail};

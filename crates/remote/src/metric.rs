@@ -90,6 +90,7 @@ pub struct Metrics {
     shards_min: Family<Gauge>,
     shard_capacity: Family<Gauge>,
     max_samples_per_send: Family<Gauge>,
+    catch_up: CatchUpFamilies,
     watcher: WatcherFamilies,
     /// What the queue threw away, by endpoint; both names of the counter.
     lost: Mutex<BTreeMap<String, [Counter; 2]>>,
@@ -208,6 +209,7 @@ impl Metrics {
             shards_min: gauges("shards_min", "Setting min_shards."),
             shard_capacity: gauges("shard_capacity", "Setting capacity."),
             max_samples_per_send: gauges("max_samples_per_send", "Setting max_samples_per_send."),
+            catch_up: CatchUpFamilies::register(registry),
             watcher: WatcherFamilies::register(registry),
             lost: Mutex::default(),
         })
@@ -245,6 +247,13 @@ impl Metrics {
             shards_min: self.shards_min.with(&labels),
             shard_capacity: self.shard_capacity.with(&labels),
             max_samples_per_send: self.max_samples_per_send.with(&labels),
+            backlog_bytes: self.catch_up.backlog_bytes.with(&labels),
+            backlog_samples: self.catch_up.backlog_samples.with(&labels),
+            backlog_gaps: self.catch_up.backlog_gaps.with(&labels),
+            backlog_lag: self.catch_up.backlog_lag.with(&labels),
+            fresh_lag: self.catch_up.fresh_lag.with(&labels),
+            left_behind: self.catch_up.left_behind.with(&labels),
+            read: Mutex::default(),
             watcher: self.watcher.consumer(remote_name),
         }
     }
@@ -281,6 +290,7 @@ impl Metrics {
             &self.max_samples_per_send,
         ];
         gauges.into_iter().for_each(|family| family.remove(&labels));
+        self.catch_up.forget(&labels);
         self.others.iter().for_each(|others| others.forget(remote_name, url));
         self.batch_seconds.remove(&labels);
         for reason in DROP_REASONS {
@@ -301,6 +311,64 @@ impl Metrics {
         let labels = [RECEIVER.0, RECEIVER.1];
         let failed = [self.failed.with(&labels), self.failed_alias.with(&labels)];
         (self.samples.with(&labels), failed)
+    }
+}
+
+/// How much of the log the estimate of the backlog's samples goes by.
+const READ_BYTES_KEPT: f64 = (16u64 << 20) as f64;
+
+#[derive(Debug)]
+struct CatchUpFamilies {
+    backlog_bytes: Family<Gauge>,
+    backlog_samples: Family<Gauge>,
+    backlog_gaps: Family<Gauge>,
+    backlog_lag: Family<Gauge>,
+    fresh_lag: Family<Gauge>,
+    left_behind: Family<Counter>,
+}
+
+impl CatchUpFamilies {
+    fn register(registry: &Registry) -> Self {
+        let gauges = |name: &str, help| registry.gauge_family(name, help, ENDPOINT);
+        Self {
+            backlog_bytes: gauges(
+                "nave_remote_backlog_bytes",
+                "Bytes of the queue that were left behind by fresh samples and are not delivered yet.",
+            ),
+            backlog_samples: gauges(
+                "nave_remote_backlog_samples",
+                "About how many samples stand in nave_remote_backlog_bytes.",
+            ),
+            backlog_gaps: gauges(
+                "nave_remote_backlog_gaps",
+                "Parts of the queue that were left behind and are not delivered yet.",
+            ),
+            backlog_lag: gauges(
+                "nave_remote_backlog_lag_seconds",
+                "How far the newest delivered sample of the backlog is behind the newest in the queue; 0 without one.",
+            ),
+            fresh_lag: gauges(
+                "nave_remote_fresh_lag_seconds",
+                "How far the newest delivered fresh sample is behind the newest in the queue.",
+            ),
+            left_behind: registry.counter_family(
+                "nave_remote_left_behind_total",
+                "Times that samples were left behind for fresh ones.",
+                ENDPOINT,
+            ),
+        }
+    }
+
+    fn forget(&self, labels: &[&str; 2]) {
+        let gauges = [
+            &self.backlog_bytes,
+            &self.backlog_samples,
+            &self.backlog_gaps,
+            &self.backlog_lag,
+            &self.fresh_lag,
+        ];
+        gauges.into_iter().for_each(|family| family.remove(labels));
+        self.left_behind.remove(labels);
     }
 }
 
@@ -399,6 +467,14 @@ pub(crate) struct EndpointMetrics {
     pub(crate) shards_min: Gauge,
     pub(crate) shard_capacity: Gauge,
     pub(crate) max_samples_per_send: Gauge,
+    backlog_bytes: Gauge,
+    backlog_samples: Gauge,
+    backlog_gaps: Gauge,
+    pub(crate) backlog_lag: Gauge,
+    pub(crate) fresh_lag: Gauge,
+    pub(crate) left_behind: Counter,
+    /// Samples read from the log, and the bytes they took there.
+    read: Mutex<(f64, f64)>,
     pub(crate) watcher: WatcherMetrics,
 }
 
@@ -423,6 +499,23 @@ impl EndpointMetrics {
     pub(crate) fn pending(&self, counts: Counts, sign: f64) {
         self.pending.iter().for_each(|gauge| gauge.add(sign * counts[0] as f64));
         self.others(counts).for_each(|(metrics, count)| metrics.pending.add(sign * count));
+    }
+
+    /// So many samples stood in so many bytes of the log: what the estimate of the backlog's samples goes by.
+    pub(crate) fn read(&self, samples: usize, bytes: u64) {
+        let mut read = self.read.lock();
+        // Halved now and then, so that it follows what is read now.
+        let keep = if read.1 > READ_BYTES_KEPT { 0.5 } else { 1.0 };
+        *read = (read.0 * keep + samples as f64, read.1 * keep + bytes as f64);
+    }
+
+    /// What is left in the gaps.
+    pub(crate) fn backlog(&self, gaps: usize, bytes: u64) {
+        let (samples_read, bytes_read) = *self.read.lock();
+        let per_byte = if bytes_read > 0.0 { samples_read / bytes_read } else { 0.0 };
+        self.backlog_gaps.set(gaps as f64);
+        self.backlog_bytes.set(bytes as f64);
+        self.backlog_samples.set((bytes as f64 * per_byte).round());
     }
 
     pub(crate) fn sent(&self, counts: Counts) {

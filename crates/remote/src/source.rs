@@ -16,8 +16,8 @@ use crate::Error;
 /// A log of samples, and the positions of those who read it. Calls may block on the disk, except
 /// [`Source::durable_end`] and [`Source::newest`].
 pub trait Source: Send + Sync + Debug {
-    /// Where `endpoint` goes on: behind what it last said was delivered, or at the oldest data.
-    fn resume(&self, endpoint: &str) -> Position;
+    /// What `endpoint` last said was delivered, from which it goes on; nothing when it said nothing.
+    fn resume(&self, endpoint: &str) -> Delivered;
 
     /// A reader of the samples from `from` on, or from the oldest data on when `from` is gone. Series that
     /// were named before `from` and are still used are named again first.
@@ -26,14 +26,65 @@ pub trait Source: Send + Sync + Debug {
     /// Everything before this position is durable and may be sent.
     fn durable_end(&self) -> watch::Receiver<Position>;
 
-    /// Remembers, durably, that `endpoint` needs nothing before `position` any more.
+    /// Remembers, durably, what `endpoint` has.
     ///
     /// # Errors
     /// When that could not be written; the endpoint may then get the same samples again.
-    fn delivered(&self, endpoint: &str, position: Position) -> Result<(), Error>;
+    fn delivered(&self, endpoint: &str, delivered: &Delivered) -> Result<(), Error>;
 
     /// The newest timestamp of any sample in the log.
     fn newest(&self) -> Timestamp;
+
+    /// About how many bytes of the log stand in `gap`; 0 where that is not known. May read the folder.
+    fn bytes(&self, _gap: Gap) -> u64 {
+        0
+    }
+}
+
+/// Records between two places in the log, from the start of one to the end of another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Gap {
+    /// Where the first one starts.
+    pub from: Position,
+    /// Behind the last one.
+    pub to: Position,
+}
+
+/// What an endpoint has of a log: everything before `next` but for the gaps.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Delivered {
+    /// The first record of which nothing is known.
+    pub next: Position,
+    /// What is missing before it, oldest first; none is empty, no two touch.
+    pub gaps: Vec<Gap>,
+}
+
+impl Delivered {
+    /// Everything before `next`.
+    #[must_use]
+    pub fn up_to(next: Position) -> Self {
+        Self { next, gaps: Vec::new() }
+    }
+
+    /// The first place from which something is missing.
+    #[must_use]
+    pub fn oldest(&self) -> Position {
+        self.gaps.first().map_or(self.next, |gap| gap.from)
+    }
+
+    /// Whether the record that ends at `end` is missing.
+    pub(crate) fn lacks(&self, end: Position) -> bool {
+        end > self.next || self.gaps.iter().any(|gap| gap.from < end && end <= gap.to)
+    }
+
+    /// Nothing behind `end` exists, so nothing of it can be there.
+    pub(crate) fn cut(&mut self, end: Position) {
+        self.next = self.next.min(end);
+        for gap in &mut self.gaps {
+            *gap = Gap { from: gap.from.min(end), to: gap.to.min(end) };
+        }
+        self.gaps.retain(|gap| gap.from < gap.to);
+    }
 }
 
 /// Reads a log from front to back.

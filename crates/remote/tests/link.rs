@@ -13,7 +13,8 @@ use nave_model::label::Labels;
 use nave_model::time::Timestamp;
 use nave_remote::receive::{self, Anonymous};
 use nave_remote::{
-    Metrics, Piece, Queue, QueueOptions, RemoteWriteConfig, Sender, SenderOptions, Source as _, Step,
+    CatchUpOptions, Metrics, Piece, Queue, QueueOptions, RemoteWriteConfig, Sender, SenderOptions,
+    Source as _, Step,
 };
 
 struct Side {
@@ -33,7 +34,7 @@ fn side(clock: &SharedClock) -> Side {
 
 /// Everything in the queue as `labels time value`.
 fn content(queue: &Queue) -> BTreeSet<String> {
-    let (mut tail, mut piece) = (queue.tail(queue.resume("reader")), Piece::default());
+    let (mut tail, mut piece) = (queue.tail(queue.resume("reader").oldest()), Piece::default());
     let (mut names, mut lines) = (std::collections::HashMap::new(), BTreeSet::new());
     while tail.next(&mut piece).unwrap() == Step::Record {
         names.extend(piece.series.drain(..));
@@ -65,6 +66,7 @@ async fn what_is_queued_here_is_stored_there() {
     let sender = Sender::start(SenderOptions {
         config,
         external_labels: vec![("cluster".to_owned(), "spoke1".to_owned())],
+        catch_up: CatchUpOptions::default(),
         source: spoke.queue.clone(),
         metadata: None,
         metrics: spoke.metrics.clone(),

@@ -20,6 +20,11 @@ pub const HISTOGRAMS_WRITTEN_HEADER: &str = "X-Prometheus-Remote-Write-Histogram
 /// The same for exemplars.
 pub const EXEMPLARS_WRITTEN_HEADER: &str = "X-Prometheus-Remote-Write-Exemplars-Written";
 
+/// The header by which a receiver says in every answer whether it takes samples in any order. Nave's own.
+pub const LATE_HEADER: &str = "x-nave-late";
+/// Its value when it does.
+pub const LATE_ACCEPTED: &str = "accepted";
+
 const MESSAGE_1: &str = "prometheus.WriteRequest";
 const MESSAGE_2: &str = "io.prometheus.write.v2.Request";
 

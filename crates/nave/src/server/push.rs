@@ -45,6 +45,7 @@ impl Push {
     ) -> Result<Arc<Self>> {
         let mut options = QueueOptions::new(&dir, super::queue_bytes_max(&process.flags, &dir)?);
         options.retention_max = process.flags.agent_retention_max.into();
+        options.lock = !(process.flags.agent_no_lockfile || process.flags.tsdb_no_lockfile);
         let (clock, registry, shared) = (process.clock.clone(), process.registry.clone(), metrics.clone());
         let open = move || Queue::open(options, super::disk(), clock, &registry, shared);
         let queue = tokio::task::spawn_blocking(open)
@@ -99,6 +100,7 @@ impl Push {
         let options = SenderOptions {
             config: config.clone(),
             external_labels: external_labels.to_vec(),
+            catch_up: self.process.flags.catch_up(),
             source: self.queue.clone() as Arc<dyn Source>,
             metadata: Some(self.metadata.clone()),
             metrics: self.metrics.clone(),

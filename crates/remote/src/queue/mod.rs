@@ -18,7 +18,8 @@ mod writer;
 #[cfg(test)]
 mod tests;
 
-use std::path::PathBuf;
+use std::io;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::thread;
@@ -26,7 +27,7 @@ use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use nave_base::clock::SharedClock;
-use nave_base::disk::SharedDisk;
+use nave_base::disk::{Lock, SharedDisk};
 use nave_base::metric::Registry;
 use nave_model::append::{Append, AppendError, Batch, Outcome};
 use nave_model::time::Timestamp;
@@ -39,7 +40,7 @@ use self::retention::Retention;
 use self::series::SeriesTable;
 use self::tail::QueueTail;
 use self::writer::{Request, Writer};
-use crate::{Error, Metrics, Source, Tail};
+use crate::{Delivered, Error, Gap, Metrics, Source, Tail};
 
 /// Batches that may wait for the writer; more callers wait to be let in.
 const WAITING_MAX: usize = 256;
@@ -65,6 +66,8 @@ pub struct QueueOptions {
     /// A new segment begins when the current one has this size (`--storage.agent.wal-segment-size`); the
     /// bounds hold to this grain.
     pub segment_bytes: u64,
+    /// Whether the folder is locked, so that no second process writes there.
+    pub lock: bool,
 }
 
 impl QueueOptions {
@@ -79,6 +82,7 @@ impl QueueOptions {
             retention_max: Duration::from_secs(4 * 3600),
             fsync: true,
             segment_bytes,
+            lock: true,
         }
     }
 
@@ -97,13 +101,14 @@ pub struct Queue {
     durable: watch::Receiver<Position>,
     requests: Option<mpsc::Sender<Request>>,
     writer: Option<thread::JoinHandle<()>>,
+    _lock: Option<Lock>,
 }
 
 impl Queue {
     /// Opens or makes the queue. A torn end is cut and logged; a new segment begins. Blocks on the disk.
     ///
     /// # Errors
-    /// When the folder cannot be read or written.
+    /// When the folder cannot be read or written, or another process has it.
     pub fn open(
         options: QueueOptions,
         disk: SharedDisk,
@@ -113,6 +118,7 @@ impl Queue {
     ) -> Result<Self, Error> {
         let began = clock.monotonic();
         let metrics = Arc::new(QueueMetrics::register(registry));
+        let lock = if options.lock { Some(lock(&disk, &options.dir)?) } else { None };
         // Segments are cut by the writer, which must know where one begins.
         let log = open_log(&options, &disk, &metrics)?;
         let positions = Arc::new(Positions::load(disk.clone(), &options.dir, log.end())?);
@@ -149,7 +155,7 @@ impl Queue {
             thread::Builder::new().name("remote-queue".to_owned()).spawn(move || writer.run(waiting));
         let writer = writer.map_err(|error| Error::File { path: options.dir.clone(), error })?;
         let (requests, writer) = (Some(requests), Some(writer));
-        Ok(Self { options, disk, positions, newest_ms, durable, requests, writer })
+        Ok(Self { options, disk, positions, newest_ms, durable, requests, writer, _lock: lock })
     }
 
     /// Says who must get the samples. Until then nothing counts as delivered to all; positions of
@@ -165,6 +171,18 @@ impl Queue {
             let _ = requests.try_send(Request::Trim);
         }
     }
+}
+
+/// As upstream names the file.
+const LOCK_FILE: &str = "lock";
+
+fn lock(disk: &SharedDisk, dir: &Path) -> Result<Lock, Error> {
+    let path = dir.join(LOCK_FILE);
+    let locked = disk.create_dir_all(dir).and_then(|()| disk.lock(&path));
+    locked.map_err(|error| match error.kind() {
+        io::ErrorKind::WouldBlock => Error::Locked { dir: dir.to_owned() },
+        _ => Error::File { path, error },
+    })
 }
 
 fn open_log(options: &QueueOptions, disk: &SharedDisk, metrics: &QueueMetrics) -> Result<Log, Error> {
@@ -197,7 +215,7 @@ impl Append for Queue {
 }
 
 impl Source for Queue {
-    fn resume(&self, endpoint: &str) -> Position {
+    fn resume(&self, endpoint: &str) -> Delivered {
         self.positions.resume(endpoint)
     }
 
@@ -209,14 +227,27 @@ impl Source for Queue {
         self.durable.clone()
     }
 
-    fn delivered(&self, endpoint: &str, position: Position) -> Result<(), Error> {
-        let result = self.positions.set(endpoint, position);
+    fn delivered(&self, endpoint: &str, delivered: &Delivered) -> Result<(), Error> {
+        let result = self.positions.set(endpoint, delivered);
         self.trim();
         result
     }
 
     fn newest(&self) -> Timestamp {
         Timestamp(self.newest_ms.load(Ordering::Relaxed).max(0))
+    }
+
+    fn bytes(&self, gap: Gap) -> u64 {
+        let Ok(names) = self.disk.list(&self.options.dir) else { return 0 };
+        let segments = names.iter().filter_map(|entry| {
+            let number: u64 = entry.name.strip_suffix(".wal")?.parse().ok()?;
+            (gap.from.segment..=gap.to.segment).contains(&number).then_some((number, entry.len))
+        });
+        let here = segments.map(|(number, len)| {
+            let end = if number == gap.to.segment { len.min(gap.to.offset) } else { len };
+            end.saturating_sub(if number == gap.from.segment { gap.from.offset } else { 0 })
+        });
+        here.sum()
     }
 }
 

@@ -1,9 +1,10 @@
-//! How far each endpoint is, in one small file per endpoint beside the log.
+//! What each endpoint has, in one small file per endpoint beside the log.
 //!
-//! A file is replaced as a whole, so it holds the old position or the new one. One that cannot be read
+//! A file is replaced as a whole, so it holds what was said before or what is said now. One that cannot be read
 //! counts as missing: the endpoint then starts at the oldest data, which sends samples twice and loses none.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::hash::Hasher as _;
 use std::path::{Path, PathBuf};
 
@@ -12,14 +13,17 @@ use nave_wal::Position;
 use parking_lot::Mutex;
 use siphasher::sip128::{Hasher128 as _, SipHasher13};
 
-use crate::Error;
+use crate::{Delivered, Error, Gap};
 
 const SUFFIX: &str = ".position";
+/// Without gaps, as the first versions of the program know it.
 const FIRST_WORD: &str = "nave-position-1";
+/// With gaps.
+const FIRST_WORD_GAPS: &str = "nave-position-2";
 
 #[derive(Debug, Default)]
 struct Inner {
-    endpoints: BTreeMap<String, Position>,
+    endpoints: BTreeMap<String, Delivered>,
     /// Whether all endpoints are known, so that what all of them have may go.
     complete: bool,
 }
@@ -50,7 +54,10 @@ impl Positions {
             let path = dir.join(&entry.name);
             let bytes = disk.open(&path).and_then(|file| file.read_from(0)).map_err(file_error(&path))?;
             match parse(&bytes) {
-                Some((name, position)) => _ = endpoints.insert(name, position.min(end)),
+                Some((name, mut delivered)) => {
+                    delivered.cut(end);
+                    endpoints.insert(name, delivered);
+                }
                 None => tracing::warn!(
                     file = %path.display(),
                     "remote_write: position file is damaged; its endpoint starts at the oldest data"
@@ -81,26 +88,27 @@ impl Positions {
         }
     }
 
-    /// Where `name` goes on; a new one at the oldest data.
-    pub(super) fn resume(&self, name: &str) -> Position {
-        *self.inner.lock().endpoints.entry(name.to_owned()).or_default()
+    /// What `name` has; a new one has nothing.
+    pub(super) fn resume(&self, name: &str) -> Delivered {
+        self.inner.lock().endpoints.entry(name.to_owned()).or_default().clone()
     }
 
-    /// Moves `name` forward to `position`. An endpoint that is gone stays gone, and a position never goes
-    /// back: a sender that is about to end may say less than its successor.
-    pub(super) fn set(&self, name: &str, position: Position) -> Result<(), Error> {
+    /// Moves `name` forward to `delivered`. An endpoint that is gone stays gone, and none goes back: a sender
+    /// that is about to end may say less than its successor.
+    pub(super) fn set(&self, name: &str, delivered: &Delivered) -> Result<(), Error> {
         let _writing = self.writing.lock();
         {
             let mut inner = self.inner.lock();
-            let known = inner.endpoints.get(name).copied();
-            if known.is_none() && inner.complete || known.is_some_and(|known| known > position) {
+            let known = inner.endpoints.get(name);
+            let order = |delivered: &Delivered| (delivered.next, delivered.oldest());
+            if known.is_none() && inner.complete || known.is_some_and(|known| order(known) > order(delivered))
+            {
                 return Ok(());
             }
-            inner.endpoints.insert(name.to_owned(), position);
+            inner.endpoints.insert(name.to_owned(), delivered.clone());
         }
         let path = self.path(name);
-        let Position { segment, offset } = position;
-        let text = format!("{FIRST_WORD} {segment} {offset} {name}\n");
+        let text = text(name, delivered);
         write_atomically(&*self.disk, &path, text.as_bytes()).map_err(|error| Error::File { path, error })
     }
 
@@ -108,15 +116,24 @@ impl Positions {
     /// does.
     pub(super) fn slowest(&self) -> Option<Position> {
         let inner = self.inner.lock();
-        if inner.complete { inner.endpoints.values().min().copied() } else { None }
+        if inner.complete { inner.endpoints.values().map(Delivered::oldest).min() } else { None }
     }
 
-    /// Who does not have all of `segment` yet, and from where on.
-    pub(super) fn behind(&self, segment: u64) -> Vec<(String, Position)> {
+    /// Who does not have all of `segment` yet, and what of it; the parts before it are left out.
+    pub(super) fn behind(&self, segment: u64) -> Vec<(String, Delivered)> {
         let inner = self.inner.lock();
         let start = Position::start_of(segment);
-        let behind = inner.endpoints.iter().filter(|(_, position)| position.segment <= segment);
-        behind.map(|(name, position)| (name.clone(), start.max(*position))).collect()
+        let behind = inner.endpoints.iter().filter(|(_, delivered)| delivered.oldest().segment <= segment);
+        let here = behind.map(|(name, delivered)| {
+            let mut delivered = delivered.clone();
+            delivered.next = delivered.next.max(start);
+            for gap in &mut delivered.gaps {
+                gap.from = gap.from.max(start);
+            }
+            delivered.gaps.retain(|gap| gap.from < gap.to && gap.from.segment <= segment);
+            (name.clone(), delivered)
+        });
+        here.collect()
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -126,14 +143,48 @@ impl Positions {
     }
 }
 
-fn parse(bytes: &[u8]) -> Option<(String, Position)> {
-    let text = std::str::from_utf8(bytes).ok()?.strip_suffix('\n')?;
-    let mut words = text.splitn(4, ' ');
-    if words.next()? != FIRST_WORD {
-        return None;
+fn text(name: &str, delivered: &Delivered) -> String {
+    let Delivered { next: Position { segment, offset }, gaps } = delivered;
+    if gaps.is_empty() {
+        return format!("{FIRST_WORD} {segment} {offset} {name}\n");
     }
-    let (segment, offset) = (words.next()?.parse().ok()?, words.next()?.parse().ok()?);
-    Some((words.next()?.to_owned(), Position { segment, offset }))
+    let mut text = format!("{FIRST_WORD_GAPS} {segment} {offset} {}", gaps.len());
+    for Gap { from, to } in gaps {
+        let _ = write!(text, " {} {} {} {}", from.segment, from.offset, to.segment, to.offset);
+    }
+    text + " " + name + "\n"
+}
+
+fn parse(bytes: &[u8]) -> Option<(String, Delivered)> {
+    let mut rest = std::str::from_utf8(bytes).ok()?.strip_suffix('\n')?;
+    let first = take_word(&mut rest)?;
+    let mut delivered = Delivered::up_to(take_position(&mut rest)?);
+    match first {
+        FIRST_WORD => {}
+        FIRST_WORD_GAPS => {
+            let count: usize = take_word(&mut rest)?.parse().ok()?;
+            for _ in 0..count {
+                let gap = Gap { from: take_position(&mut rest)?, to: take_position(&mut rest)? };
+                let before = delivered.gaps.last().map_or(Position::START, |last| last.to);
+                if !(before <= gap.from && gap.from < gap.to && gap.to <= delivered.next) {
+                    return None;
+                }
+                delivered.gaps.push(gap);
+            }
+        }
+        _ => return None,
+    }
+    Some((rest.to_owned(), delivered))
+}
+
+fn take_word<'a>(rest: &mut &'a str) -> Option<&'a str> {
+    let (word, after) = rest.split_once(' ')?;
+    *rest = after;
+    Some(word)
+}
+
+fn take_position(rest: &mut &str) -> Option<Position> {
+    Some(Position { segment: take_word(rest)?.parse().ok()?, offset: take_word(rest)?.parse().ok()? })
 }
 
 #[cfg(test)]
@@ -153,23 +204,57 @@ mod tests {
     #[test]
     fn positions_survive_and_never_pass_the_end() {
         let at = |segment, offset| Position { segment, offset };
+        let up_to = |segment, offset| Delivered::up_to(at(segment, offset));
         let disk = MemoryDisk::default();
         let positions = load(&disk, at(9, 9));
-        assert_eq!(positions.resume("new one"), Position::default());
-        positions.set("new one", at(3, 500)).unwrap();
-        positions.set("b", at(4, 40)).unwrap();
+        assert_eq!(positions.resume("new one"), Delivered::default());
+        positions.set("new one", &up_to(3, 500)).unwrap();
+        positions.set("b", &up_to(4, 40)).unwrap();
         assert_eq!(positions.slowest(), None, "it is not known yet who else reads");
         let disk = disk.after_power_cut(0);
         let positions = load(&disk, at(4, 30));
-        assert_eq!((positions.resume("new one"), positions.resume("b")), (at(3, 500), at(4, 30)));
-        positions.set("b", at(4, 20)).unwrap();
+        assert_eq!((positions.resume("new one"), positions.resume("b")), (up_to(3, 500), up_to(4, 30)));
+        positions.set("b", &up_to(4, 20)).unwrap();
         positions.set_endpoints(&["b".to_owned()]);
-        positions.set("new one", at(4, 30)).unwrap();
+        positions.set("new one", &up_to(4, 30)).unwrap();
         assert_eq!(positions.slowest(), Some(at(4, 30)));
         assert_eq!(positions.behind(3), []);
-        assert_eq!(positions.behind(4), [("b".to_owned(), at(4, 30))]);
+        assert_eq!(positions.behind(4), [("b".to_owned(), up_to(4, 30))]);
         let names: Vec<_> = disk.list(Path::new(DIR)).unwrap();
         assert_eq!(names.len(), 1, "the file of the endpoint that is gone is removed: {names:?}");
+    }
+
+    #[test]
+    fn gaps_survive_and_hold_their_segments() {
+        let at = |segment, offset| Position { segment, offset };
+        let gap = |from, to| Gap { from, to };
+        let disk = MemoryDisk::default();
+        let positions = load(&disk, at(99, 0));
+        positions.set_endpoints(&["two words".to_owned()]);
+        let gaps = vec![gap(at(2, 50), at(5, 60)), gap(at(7, 30), at(7, 90))];
+        let delivered = Delivered { next: at(9, 99), gaps };
+        positions.set("two words", &delivered).unwrap();
+        assert_eq!(load(&disk, at(99, 0)).resume("two words"), delivered);
+        assert_eq!(positions.slowest(), Some(at(2, 50)));
+        let lacks = |segment, offset| delivered.lacks(at(segment, offset));
+        assert!(
+            !lacks(2, 50) && lacks(2, 51) && lacks(5, 60) && !lacks(5, 61) && !lacks(7, 30) && lacks(7, 90)
+        );
+        assert!(!lacks(9, 99) && lacks(9, 100));
+        assert_eq!(positions.behind(1), []);
+        assert!(positions.behind(6)[0].1.gaps.is_empty(), "of segment 6 nothing is missing");
+        assert_eq!(positions.behind(7)[0].1.gaps, [gap(at(7, 30), at(7, 90))]);
+        // The end of the log after a power cut: what was never written cannot be there.
+        let cut = load(&disk, at(7, 40)).resume("two words");
+        assert_eq!(
+            cut,
+            Delivered { next: at(7, 40), gaps: vec![delivered.gaps[0], gap(at(7, 30), at(7, 40))] }
+        );
+        // A gap that was filled does not open again by a late word of an earlier sender.
+        let filled = Delivered { gaps: delivered.gaps[1..].to_vec(), ..delivered.clone() };
+        positions.set("two words", &filled).unwrap();
+        positions.set("two words", &delivered).unwrap();
+        assert_eq!(positions.resume("two words"), filled);
     }
 
     #[test]
@@ -179,11 +264,15 @@ mod tests {
             let file = disk.append(Path::new("/q/0.position")).unwrap();
             file.append(text.as_bytes()).unwrap();
             let positions = load(&disk, Position { segment: 9, offset: 9 });
-            assert_eq!(positions.resume("x"), Position::default(), "{text:?}");
+            assert_eq!(positions.resume("x"), Delivered::default(), "{text:?}");
         };
         check("");
         check("nave-position-1 5 7 x");
+        check("nave-position-3 5 7 x\n");
         check("nave-position-2 5 7 x\n");
+        check("nave-position-2 5 7 2 1 1 2 2 x\n");
+        check("nave-position-2 5 7 1 2 2 1 1 x\n");
+        check("nave-position-2 5 7 1 1 1 6 1 x\n");
         check("nave-position-1 five 7 x\n");
         check("\u{0}\u{0}\n");
     }

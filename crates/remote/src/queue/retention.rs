@@ -15,7 +15,7 @@ use super::metric::QueueMetrics;
 use super::position::Positions;
 use super::tail::QueueTail;
 use super::{QueueOptions, record};
-use crate::{Error, Metrics, Piece, Step, Tail as _};
+use crate::{Delivered, Error, Metrics, Piece, Step, Tail as _};
 
 /// Losses are logged no more often.
 const LOG_INTERVAL: Duration = Duration::from_secs(60);
@@ -148,21 +148,21 @@ impl Retention {
     /// is the most that can be missing.
     fn count_loss(&mut self, segment: u64) {
         let mut behind = self.positions.behind(segment);
-        behind.sort_by_key(|(_, from)| *from);
-        let mut before: Option<(Position, usize)> = None;
-        for (name, from) in behind {
-            let samples = match before {
-                Some((counted, samples)) if counted == from => samples,
-                // What the others miss, the slowest one misses too.
-                _ => self.count_from(segment, from, before.is_none()),
+        behind.sort_by_key(|(_, delivered)| delivered.oldest());
+        let mut before: Option<(Delivered, usize)> = None;
+        for (name, delivered) in behind {
+            let samples = match &before {
+                Some((counted, samples)) if *counted == delivered => *samples,
+                // What the others miss, the slowest one misses too, but for gaps: then this is a lower bound.
+                _ => self.count_missing(segment, &delivered, before.is_none()),
             };
-            before = Some((from, samples));
+            before = Some((delivered, samples));
             self.shared.lost(&name, samples);
         }
     }
 
-    fn count_from(&mut self, segment: u64, from: Position, slowest: bool) -> usize {
-        match self.scan(segment, from) {
+    fn count_missing(&mut self, segment: u64, delivered: &Delivered, slowest: bool) -> usize {
+        match self.scan(segment, delivered) {
             Ok(None) => 0,
             Ok(Some(lost)) => {
                 if slowest {
@@ -178,14 +178,16 @@ impl Retention {
         }
     }
 
-    fn scan(&self, segment: u64, from: Position) -> Result<Option<Lost>, Error> {
-        let mut tail = QueueTail::new(from, |at| Reader::at(self.disk.clone(), &self.options.dir, at));
+    fn scan(&self, segment: u64, delivered: &Delivered) -> Result<Option<Lost>, Error> {
+        let reader = |at| Reader::at(self.disk.clone(), &self.options.dir, at);
+        let mut tail = QueueTail::new(delivered.oldest(), reader);
         let (mut piece, mut lost) = (Piece::default(), None);
         loop {
             match tail.next(&mut piece)? {
                 Step::End => return Ok(lost),
                 _ if piece.next.segment > segment => return Ok(lost),
                 Step::Damaged(_) => {}
+                Step::Record if !delivered.lacks(piece.next) => {}
                 Step::Record => {
                     for timestamp in piece.times() {
                         let one = Lost { samples: 1, range: TimeRange { min: timestamp, max: timestamp } };

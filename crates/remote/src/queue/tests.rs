@@ -141,10 +141,10 @@ async fn what_everyone_has_goes_and_is_no_loss() {
     }
     let before = bench.segments();
     let end = *bench.queue.durable_end().borrow();
-    bench.queue.delivered("a", end).unwrap();
+    bench.queue.delivered("a", &Delivered::up_to(end)).unwrap();
     bench.append(60).await.unwrap();
     assert!(bench.segments() >= before, "b has nothing yet");
-    bench.queue.delivered("b", end).unwrap();
+    bench.queue.delivered("b", &Delivered::up_to(end)).unwrap();
     bench.append(61).await.unwrap();
     bench.append(62).await.unwrap();
     assert!(bench.segments() <= 2);
@@ -260,4 +260,24 @@ async fn what_has_no_labels_is_refused_and_the_rest_is_queued() {
     let reasons: Vec<_> = outcome.rejections.iter().map(|rejection| rejection.reason.to_string()).collect();
     assert_eq!(reasons, ["invalid labels: empty label set: expected at least __name__"]);
     assert_eq!(bench.read(Position::default()).0, [1]);
+}
+
+#[test]
+fn two_queues_do_not_share_a_folder() {
+    let dir = tempfile::tempdir().unwrap();
+    let open = |lock| {
+        let (clock, registry) = (FakeClock::at(START_MS), Registry::default());
+        let metrics = Metrics::register(&registry);
+        let options = QueueOptions { lock, ..QueueOptions::new(dir.path(), 1 << 30) };
+        Queue::open(options, nave_base::disk::LocalDisk::shared(), clock, &registry, metrics)
+    };
+    let first = open(true).unwrap();
+    let error = open(true).unwrap_err().to_string();
+    assert!(
+        error.contains("is in use by another process") && error.contains("--storage.agent.path"),
+        "{error}"
+    );
+    drop(open(false).unwrap());
+    drop(first);
+    open(true).unwrap();
 }

@@ -10,7 +10,9 @@ use axum::http::{HeaderName, HeaderValue, Method, StatusCode};
 use axum::response::Response;
 use nave_base::budget::OverBudget;
 use nave_model::append::{AppendError, Item, Outcome, Principal, Tally};
-use nave_wire::remote_write::{EXEMPLARS_WRITTEN_HEADER, HISTOGRAMS_WRITTEN_HEADER, SAMPLES_WRITTEN_HEADER};
+use nave_wire::remote_write::{
+    EXEMPLARS_WRITTEN_HEADER, HISTOGRAMS_WRITTEN_HEADER, LATE_ACCEPTED, LATE_HEADER, SAMPLES_WRITTEN_HEADER,
+};
 use nave_wire::write_v1;
 
 use super::Refused;
@@ -23,7 +25,7 @@ const RETRY_SOON: Duration = Duration::from_secs(1);
 const RETRY_LATER: Duration = Duration::from_secs(10);
 
 const LATE: (HeaderName, HeaderValue) =
-    (HeaderName::from_static("x-nave-late"), HeaderValue::from_static("accepted"));
+    (HeaderName::from_static(LATE_HEADER), HeaderValue::from_static(LATE_ACCEPTED));
 
 /// What of a request is stored now, for the headers of 2.0 answers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -9,6 +9,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bytes::Bytes;
+use nave_base::Shutdown;
 use nave_base::backoff::Backoff;
 use nave_model::time::Timestamp;
 use nave_wire::remote_write::Message;
@@ -17,6 +18,7 @@ use super::encode::Bodies;
 use super::lane::{Sample, Value, counts};
 use super::link::Link;
 use super::series::LANES_PER_TARGET;
+use super::stream::Stream;
 use super::transport::{Answer, Refusal};
 use crate::metric::{Counts, Drop, Kind};
 
@@ -53,6 +55,17 @@ pub(super) enum What {
     Metadata,
 }
 
+/// What is sent, again and again if need be.
+pub(super) struct Request<'a> {
+    pub(super) message: Message,
+    pub(super) body: &'a Bytes,
+    /// Samples or families in it.
+    pub(super) count: usize,
+    pub(super) what: What,
+    /// Ends the sending.
+    pub(super) stop: &'a Shutdown,
+}
+
 /// Samples of a batch that were dropped, and why the first ones were.
 #[derive(Default)]
 struct Dropped {
@@ -60,7 +73,7 @@ struct Dropped {
     cause: String,
 }
 
-impl Link {
+impl Stream {
     /// Delivers `samples`; those that grow too old meanwhile are taken out and counted.
     pub(super) async fn deliver(&self, mut samples: Vec<Sample>, bodies: &mut Bodies) -> Fate {
         // Equal series stand together, each in order of arrival: the sort is stable. Those of one scrape target stand
@@ -135,7 +148,9 @@ impl Link {
             if attempt > 0 {
                 self.metrics.retried(counts(samples.iter()));
             }
-            match self.attempt(message, &body, attempt, samples.len(), What::Samples, &mut backoff).await {
+            let (count, what, stop) = (samples.len(), What::Samples, &self.hard_stop);
+            let request = Request { message, body: &body, count, what, stop };
+            match self.attempt(&request, attempt, &mut backoff).await {
                 Attempt::Again => attempt += 1,
                 Attempt::Refused { refusal: Refusal::Message, cause } if message == Message::V2 => {
                     self.fall_back(&cause);
@@ -151,21 +166,6 @@ impl Link {
         verdict
     }
 
-    /// 2.0 is not known there; 1.0 is by everyone.
-    fn fall_back(&self, cause: &str) {
-        if !self.fallen_back.swap(true, Ordering::Relaxed) {
-            let (remote_name, url) = (&self.name, &self.url);
-            tracing::error!(
-                remote_name,
-                url,
-                err = cause,
-                "remote_write: the endpoint does not take remote write 2.0, sending 1.0 until the next start; \
-                 set protobuf_message: prometheus.WriteRequest, or let the endpoint accept \
-                 io.prometheus.write.v2.Request"
-            );
-        }
-    }
-
     fn log_halving(&self, count: usize, cause: &str) {
         let (remote_name, url) = (&self.name, &self.url);
         tracing::warn!(
@@ -175,70 +175,6 @@ impl Link {
             err = cause,
             "remote_write: batch refused, sending it in parts to drop nothing but what is refused"
         );
-    }
-
-    pub(super) fn backoff(&self) -> Backoff {
-        Backoff::new(self.queue.min_backoff.into(), self.queue.max_backoff.into())
-    }
-
-    /// One request and, after a failure that may pass, the wait.
-    pub(super) async fn attempt(
-        &self,
-        message: Message,
-        body: &Bytes,
-        attempt: u32,
-        count: usize,
-        what: What,
-        backoff: &mut Backoff,
-    ) -> Attempt {
-        let began = self.clock.monotonic();
-        let answer = tokio::select! {
-            answer = self.transport.post(message, body.clone(), attempt) => answer,
-            () = self.hard_stop.cancelled() => return Attempt::Abandoned,
-        };
-        if what == What::Samples {
-            self.metrics.batch_seconds.observe_duration(self.clock.monotonic() - began);
-        }
-        if let Answer::Later { cause, .. } | Answer::Refused { cause, .. } = &answer {
-            *self.failure.lock() = Some((self.clock.now_ms(), cause.clone()));
-        }
-        match answer {
-            Answer::Delivered => Attempt::Delivered,
-            Answer::Later { cause, wait, too_many } if !too_many || self.queue.retry_on_http_429 => {
-                self.wait(&cause, wait, attempt, count, what, backoff).await
-            }
-            Answer::Later { cause, .. } => Attempt::Refused { cause, refusal: Refusal::Final },
-            Answer::Refused { cause, refusal } => Attempt::Refused { cause, refusal },
-        }
-    }
-
-    async fn wait(
-        &self,
-        cause: &str,
-        asked: Option<Duration>,
-        attempt: u32,
-        count: usize,
-        what: What,
-        backoff: &mut Backoff,
-    ) -> Attempt {
-        let wait = backoff.next_wait();
-        let wait = asked.filter(|asked| !asked.is_zero()).unwrap_or(wait);
-        let (remote_name, url, attempt) = (&self.name, &self.url, attempt + 1);
-        let backoff_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
-        tracing::warn!(
-            remote_name,
-            url,
-            count,
-            kind = what.word(),
-            attempt,
-            backoff_ms,
-            err = cause,
-            "remote_write: failed to send batch, retrying"
-        );
-        tokio::select! {
-            () = self.clock.sleep(wait) => Attempt::Again,
-            () = self.hard_stop.cancelled() => Attempt::Abandoned,
-        }
     }
 
     /// Takes samples older than the limit out, and their records forward.
@@ -271,13 +207,17 @@ impl Link {
 
     /// These need nothing more: the position may move over them.
     fn settle(&self, samples: &[Sample]) {
-        self.metrics.pending(counts(samples), -1.0);
+        self.pending_less(counts(samples));
         self.progress.done(samples.iter().map(|sample| sample.record));
         let newest = samples.iter().filter(|sample| sample.value.kind() != Kind::Exemplar);
         if let Some(newest) = newest.map(|sample| sample.timestamp).max() {
             self.newest_sent_ms.fetch_max(newest.0, Ordering::Relaxed);
-            let newest = Timestamp(self.newest_sent_ms.load(Ordering::Relaxed));
-            self.metrics.highest_sent.set(newest.seconds());
+            let before = self.newest_settled_ms.fetch_max(newest.0, Ordering::Relaxed);
+            self.metrics.highest_sent.set(newest.max(Timestamp(before)).seconds());
+        }
+        // As long as fresh samples are late they have the endpoint for themselves.
+        if self.is_fresh() && self.late_for() < self.catch_up.hurry(&self.queue) {
+            self.pace.grant(samples.len());
         }
         let mut flow = self.flow.lock();
         flow.totals.sent += samples.len() as f64;
@@ -305,6 +245,80 @@ impl Link {
             dropped.cause = cause;
         }
         dropped.count += failed.iter().sum::<usize>();
+    }
+}
+
+impl Link {
+    /// 2.0 is not known there; 1.0 is by everyone.
+    fn fall_back(&self, cause: &str) {
+        if !self.fallen_back.swap(true, Ordering::Relaxed) {
+            let (remote_name, url) = (&self.name, &self.url);
+            tracing::error!(
+                remote_name,
+                url,
+                err = cause,
+                "remote_write: the endpoint does not take remote write 2.0, sending 1.0 until the next start; \
+                 set protobuf_message: prometheus.WriteRequest, or let the endpoint accept \
+                 io.prometheus.write.v2.Request"
+            );
+        }
+    }
+
+    pub(super) fn backoff(&self) -> Backoff {
+        Backoff::new(self.queue.min_backoff.into(), self.queue.max_backoff.into())
+    }
+
+    /// Sends `request` once and, after a failure that may pass, waits.
+    pub(super) async fn attempt(
+        &self,
+        request: &Request<'_>,
+        attempt: u32,
+        backoff: &mut Backoff,
+    ) -> Attempt {
+        let began = self.clock.monotonic();
+        let answer = tokio::select! {
+            answer = self.transport.post(request.message, request.body.clone(), attempt) => answer,
+            () = request.stop.cancelled() => return Attempt::Abandoned,
+        };
+        let now = self.clock.monotonic();
+        if request.what == What::Samples {
+            self.metrics.batch_seconds.observe_duration(now - began);
+        }
+        if let Answer::Later { cause, .. } | Answer::Refused { cause, .. } = &answer {
+            *self.failure.lock() = Some((self.clock.now_ms(), cause.clone()));
+        }
+        match answer {
+            Answer::Delivered => {
+                let now_ms = u64::try_from(now.as_millis()).unwrap_or(u64::MAX);
+                self.delivered_at_ms.fetch_max(now_ms, Ordering::Relaxed);
+                Attempt::Delivered
+            }
+            Answer::Later { cause, wait, too_many } if !too_many || self.queue.retry_on_http_429 => {
+                let wait = wait.filter(|asked| !asked.is_zero()).unwrap_or_else(|| backoff.next_wait());
+                self.wait(request, &cause, wait, attempt + 1).await
+            }
+            Answer::Later { cause, .. } => Attempt::Refused { cause, refusal: Refusal::Final },
+            Answer::Refused { cause, refusal } => Attempt::Refused { cause, refusal },
+        }
+    }
+
+    async fn wait(&self, request: &Request<'_>, cause: &str, wait: Duration, attempt: u32) -> Attempt {
+        let (remote_name, url, count) = (&self.name, &self.url, request.count);
+        let backoff_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
+        tracing::warn!(
+            remote_name,
+            url,
+            count,
+            kind = request.what.word(),
+            attempt,
+            backoff_ms,
+            err = cause,
+            "remote_write: failed to send batch, retrying"
+        );
+        tokio::select! {
+            () = self.clock.sleep(wait) => Attempt::Again,
+            () = request.stop.cancelled() => Attempt::Abandoned,
+        }
     }
 }
 

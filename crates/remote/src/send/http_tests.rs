@@ -17,6 +17,7 @@ use nave_wire::remote_write::Message;
 use super::transport::{Answer, HttpTransport, Refusal, Transport as _};
 use crate::RemoteWriteConfig;
 
+type Late = Arc<Mutex<Vec<(u16, Option<&'static str>)>>>;
 type Script = Arc<Mutex<(Vec<(u16, Option<&'static str>)>, Vec<HeaderMap>)>>;
 
 async fn answer(State(script): State<Script>, headers: HeaderMap, body: Bytes) -> Response<Body> {
@@ -117,6 +118,34 @@ async fn a_refusal_that_says_what_was_written_is_partial() {
     let got = transport(&config).post(Message::V2, Bytes::from_static(b"body"), 0).await;
     let cause = "server returned HTTP status 400 Bad Request: no".to_owned();
     assert_eq!(got, Answer::Refused { cause, refusal: Refusal::Partial([3, 0, 1]) });
+}
+
+#[tokio::test]
+async fn who_takes_late_samples_says_so() {
+    let answers: Late = Arc::new(Mutex::new(vec![
+        (503, Some("accepted")),
+        (204, None),
+        (204, Some("accepted")),
+        (502, None),
+    ]));
+    let answer = |State(answers): State<Late>| async move {
+        let (status, late) = answers.lock().remove(0);
+        let response = Response::builder().status(status);
+        let response = if let Some(late) = late { response.header("X-Nave-Late", late) } else { response };
+        response.body(Body::empty()).unwrap()
+    };
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let config = RemoteWriteConfig::new(&format!("http://{}/write", listener.local_addr().unwrap()));
+    let router = Router::new().route("/write", axum::routing::post(answer)).with_state(answers);
+    tokio::spawn(async move { axum::serve(listener, router).await });
+    let transport = transport(&config);
+    let mut says = vec![transport.takes_late()];
+    for _ in 0..4 {
+        transport.post(Message::V1, Bytes::from_static(b"body"), 0).await;
+        says.push(transport.takes_late());
+    }
+    // The last answer is a proxy's.
+    assert_eq!(says, [false, true, false, true, true]);
 }
 
 #[test]

@@ -1,7 +1,7 @@
-//! What the tasks of one sender share.
+//! What the streams of one endpoint share.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 
 use nave_base::Shutdown;
@@ -9,10 +9,9 @@ use nave_base::clock::SharedClock;
 use nave_wire::remote_write::Message;
 use parking_lot::{Mutex, RwLock};
 
-use super::desired::Totals;
+use super::catch_up::CatchUpOptions;
 use super::encode::Families;
-use super::lane::Lanes;
-use super::progress::Progress;
+use super::pace::Pace;
 use super::transport::Transport;
 use crate::metric::EndpointMetrics;
 use crate::{MetadataConfig, QueueConfig, Source};
@@ -22,6 +21,8 @@ pub(super) struct Link {
     pub(super) name: String,
     pub(super) url: String,
     pub(super) queue: QueueConfig,
+    pub(super) catch_up: CatchUpOptions,
+    pub(super) pace: Pace,
     pub(super) metadata: MetadataConfig,
     /// The message that the settings ask for.
     pub(super) message: Message,
@@ -35,34 +36,27 @@ pub(super) struct Link {
     pub(super) transport: Box<dyn Transport>,
     pub(super) clock: SharedClock,
     pub(super) metrics: EndpointMetrics,
-    pub(super) lanes: Lanes,
-    pub(super) progress: Progress,
-    pub(super) flow: Mutex<Flow>,
     /// Why a request failed last, and when, in ms.
     pub(super) failure: Mutex<Option<(i64, String)>>,
     /// Newest timestamp that was delivered or refused, in ms.
-    pub(super) newest_sent_ms: AtomicI64,
-    /// Workers that should run, and that do.
-    pub(super) shards_wanted: AtomicUsize,
-    pub(super) shards_running: AtomicUsize,
+    pub(super) newest_settled_ms: AtomicI64,
+    /// When something was last delivered, in ms of the monotonic clock.
+    pub(super) delivered_at_ms: AtomicU64,
     /// Stop reading; send what is in memory.
     pub(super) soft_stop: Shutdown,
     /// Stop everything.
     pub(super) hard_stop: Shutdown,
 }
 
-/// What the number of shards follows.
-#[derive(Debug, Default)]
-pub(super) struct Flow {
-    pub(super) totals: Totals,
-    /// When a request last got through, on the monotonic clock.
-    pub(super) last_sent: Duration,
-}
-
 impl Link {
     /// The message to send now.
     pub(super) fn message(&self) -> Message {
         if self.fallen_back.load(Ordering::Relaxed) { Message::V1 } else { self.message }
+    }
+
+    /// When something was last delivered, on the monotonic clock; 0 when nothing was.
+    pub(super) fn delivered_at(&self) -> Duration {
+        Duration::from_millis(self.delivered_at_ms.load(Ordering::Relaxed))
     }
 }
 

@@ -9,7 +9,7 @@ use nave_model::metadata::Metadata;
 use nave_wire::remote_write::Message;
 use nave_wire::write_v1::Encoder;
 
-use super::deliver::{Attempt, What};
+use super::deliver::{Attempt, Request, What};
 use super::link::Link;
 
 /// As long as nothing is known, the table of 2.0 is read this often.
@@ -52,7 +52,9 @@ async fn deliver(link: &Link, body: &Bytes, count: usize) {
     let mut backoff = link.backoff();
     let mut attempt = 0;
     loop {
-        match link.attempt(Message::V1, body, attempt, count, What::Metadata, &mut backoff).await {
+        let (message, what, stop) = (Message::V1, What::Metadata, &link.hard_stop);
+        let request = Request { message, body, count, what, stop };
+        match link.attempt(&request, attempt, &mut backoff).await {
             Attempt::Again => {
                 attempt += 1;
                 link.metrics.metadata_retried.add(count as f64);

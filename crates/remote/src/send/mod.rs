@@ -6,21 +6,25 @@
 //!    `------ position <------- progress <-------------------'
 //! ```
 //!
-//! At least once: the position that is written down never passes a sample that was neither delivered nor
+//! At least once: what is written down as delivered never has a sample that was neither delivered nor
 //! refused for good. In order per series: see [`lane`]. What is in memory is bounded by the capacity per
-//! shard and one batch per shard; everything else waits in the source.
+//! shard and one batch per shard; everything else waits in the source. After an outage there are two of these
+//! streams, see [`catch_up`].
 
+mod catch_up;
 mod deliver;
 mod desired;
 mod encode;
 mod lane;
 mod link;
 mod metadata;
+mod pace;
 mod progress;
 mod read;
 mod retry_after;
 mod series;
 mod shard;
+mod stream;
 mod transport;
 
 #[cfg(test)]
@@ -29,7 +33,7 @@ mod http_tests;
 mod tests;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64};
 use std::time::Duration;
 
 use nave_base::Shutdown;
@@ -38,19 +42,18 @@ use nave_wal::Position;
 use parking_lot::{Mutex, RwLock};
 use tokio::task::JoinHandle;
 
-use self::lane::Lanes;
-use self::link::{Flow, Link};
-use self::progress::Progress;
-use self::series::SeriesCache;
+use self::catch_up::Streams;
+use self::link::Link;
+use self::pace::Pace;
+use self::series::SeriesRules;
 use self::transport::{HttpTransport, Transport};
-use crate::{Error, Metrics, RemoteWriteConfig, Source};
+use crate::{Delivered, Error, Metrics, RemoteWriteConfig, Source};
 
+pub use self::catch_up::{CatchUp, CatchUpOptions};
 pub use self::metadata::MetadataSource;
 
 /// How often the position is written down while it moves.
 const POSITION_INTERVAL: Duration = Duration::from_secs(5);
-/// Lanes per shard that can ever run: enough that a batch rarely finds its lanes taken.
-const LANES_PER_SHARD: usize = 8;
 
 /// What a sender works with.
 pub struct SenderOptions {
@@ -58,6 +61,8 @@ pub struct SenderOptions {
     pub config: RemoteWriteConfig,
     /// Labels for series that do not have them, from `global`.
     pub external_labels: Vec<(String, String)>,
+    /// What is sent first after an outage.
+    pub catch_up: CatchUpOptions,
     /// Where samples come from.
     pub source: Arc<dyn Source>,
     /// Where metadata comes from, when there is any.
@@ -77,7 +82,8 @@ pub struct Sender {
     link: Arc<Link>,
     metrics: Arc<Metrics>,
     flush_deadline: Duration,
-    shards: JoinHandle<()>,
+    streams: Arc<Streams>,
+    running: JoinHandle<()>,
     others: Vec<JoinHandle<()>>,
 }
 
@@ -92,22 +98,30 @@ impl Sender {
     }
 
     fn start_with(options: SenderOptions, transport: Box<dyn Transport>) -> Self {
-        let SenderOptions { config, external_labels, source, metadata, metrics, clock, flush_deadline } =
-            options;
-        let rules = config.write_relabel_configs.clone();
+        let SenderOptions {
+            config,
+            external_labels,
+            catch_up,
+            source,
+            metadata,
+            metrics,
+            clock,
+            flush_deadline,
+        } = options;
+        let rules = SeriesRules { external: external_labels, rules: config.write_relabel_configs.clone() };
         let send_metadata = config.metadata_config.send;
-        let link = Arc::new(link(config, source, transport, &metrics, clock));
-        let (remote_name, url) = (&link.name, &link.url);
-        let position = link.progress.position();
-        tracing::info!(remote_name, url, %position, "remote_write: sending starts");
-        let cache = SeriesCache::new(external_labels, rules, link.lanes.count());
-        let mut others =
-            vec![tokio::spawn(read::run(link.clone(), cache)), tokio::spawn(write_positions(link.clone()))];
+        let link = Arc::new(link(config, catch_up, source, transport, &metrics, clock));
+        let delivered = link.source.resume(&link.name);
+        let (remote_name, url, position) = (&link.name, &link.url, delivered.next);
+        let gaps = delivered.gaps.len();
+        tracing::info!(remote_name, url, %position, gaps, "remote_write: sending starts");
+        let streams = Arc::new(Streams::new(&link, delivered));
+        let mut others = vec![tokio::spawn(write_positions(link.clone(), streams.clone()))];
         if let Some(metadata) = metadata.filter(|_| send_metadata) {
             others.push(tokio::spawn(metadata::run(link.clone(), metadata)));
         }
-        let shards = tokio::spawn(shard::run(link.clone()));
-        Self { link, metrics, flush_deadline, shards, others }
+        let running = tokio::spawn(catch_up::run(link.clone(), streams.clone(), rules));
+        Self { link, metrics, flush_deadline, streams, running, others }
     }
 
     /// The endpoint's name.
@@ -131,28 +145,27 @@ impl Sender {
     /// Everything in the source before this was delivered or refused for good.
     #[must_use]
     pub fn position(&self) -> Position {
-        self.link.progress.position()
+        self.streams.delivered().oldest()
     }
 
     /// Stops reading, goes on sending what is in memory until the flush deadline, and writes the position
     /// down.
     pub async fn stop(mut self) {
         self.link.soft_stop.cancel();
-        for task in std::mem::take(&mut self.others) {
-            join(task).await;
+        for mut task in std::mem::take(&mut self.others) {
+            join(&mut task).await;
         }
-        let shards = std::mem::replace(&mut self.shards, tokio::spawn(async {}));
-        tokio::pin!(shards);
+        let mut running = std::mem::replace(&mut self.running, tokio::spawn(async {}));
         tokio::select! {
-            _ = &mut shards => {}
+            () = join(&mut running) => {}
             () = self.link.clock.sleep(self.flush_deadline) => {
                 let (remote_name, url) = (&self.link.name, &self.link.url);
                 tracing::warn!(remote_name, url, "remote_write: flush deadline passed; the queue keeps the rest");
                 self.link.hard_stop.cancel();
-                let _ = shards.await;
+                join(&mut running).await;
             }
         }
-        write_position(&self.link, None).await;
+        write_position(&self.link, &self.streams, None).await;
         self.metrics.forget(&self.link.name, &self.link.url);
     }
 }
@@ -166,6 +179,7 @@ impl Drop for Sender {
 
 fn link(
     config: RemoteWriteConfig,
+    catch_up: CatchUpOptions,
     source: Arc<dyn Source>,
     transport: Box<dyn Transport>,
     metrics: &Metrics,
@@ -179,14 +193,12 @@ fn link(
     metrics.shards_desired.set(queue.min_shards as f64);
     metrics.shard_capacity.set(queue.capacity as f64);
     metrics.max_samples_per_send.set(queue.max_samples_per_send as f64);
-    let lanes = queue.max_shards.saturating_mul(LANES_PER_SHARD).clamp(64, 4096);
-    let deadline = queue.batch_send_deadline.into();
     Link {
-        lanes: Lanes::new(lanes, queue.max_samples_per_send, deadline, clock.clone()),
-        progress: Progress::new(source.resume(&name)),
         name,
         url,
         queue,
+        catch_up,
+        pace: Pace::new(catch_up.share, clock.clone()),
         metadata: config.metadata_config,
         message: config.protobuf_message.message(),
         fallen_back: AtomicBool::new(false),
@@ -197,11 +209,9 @@ fn link(
         transport,
         clock,
         metrics,
-        flow: Mutex::new(Flow::default()),
         failure: Mutex::default(),
-        newest_sent_ms: AtomicI64::new(0),
-        shards_wanted: AtomicUsize::new(0),
-        shards_running: AtomicUsize::new(0),
+        newest_settled_ms: AtomicI64::new(0),
+        delivered_at_ms: AtomicU64::new(0),
         soft_stop: Shutdown::new(),
         hard_stop: Shutdown::new(),
     }
@@ -219,7 +229,7 @@ fn redacted(url: &str) -> String {
     }
 }
 
-async fn join(task: JoinHandle<()>) {
+async fn join(task: &mut JoinHandle<()>) {
     if let Err(error) = task.await
         && error.is_panic()
     {
@@ -227,27 +237,35 @@ async fn join(task: JoinHandle<()>) {
     }
 }
 
-async fn write_positions(link: Arc<Link>) {
+async fn write_positions(link: Arc<Link>, streams: Arc<Streams>) {
     let mut written = None;
     loop {
         tokio::select! {
             () = link.clock.sleep(POSITION_INTERVAL) => {}
             () = link.soft_stop.cancelled() => return,
         }
-        written = write_position(&link, written).await;
+        written = write_position(&link, &streams, written).await;
     }
 }
 
-/// Writes the position unless it is `written` already; gives back what is written now.
-async fn write_position(link: &Arc<Link>, written: Option<Position>) -> Option<Position> {
-    let position = link.progress.position();
-    if written == Some(position) {
-        return written;
-    }
+/// Writes what is delivered unless it is `written` already; gives back what is written now.
+async fn write_position(
+    link: &Arc<Link>,
+    streams: &Streams,
+    written: Option<Delivered>,
+) -> Option<Delivered> {
+    let delivered = streams.delivered();
+    measure(link, streams);
+    let same = written.as_ref() == Some(&delivered);
     let writing = link.clone();
-    let result = tokio::task::spawn_blocking(move || writing.source.delivered(&writing.name, position)).await;
-    match result {
-        Ok(Ok(())) => Some(position),
+    let result = tokio::task::spawn_blocking(move || {
+        let bytes = delivered.gaps.iter().map(|gap| writing.source.bytes(*gap)).sum::<u64>();
+        writing.metrics.backlog(delivered.gaps.len(), bytes);
+        let result = if same { Ok(()) } else { writing.source.delivered(&writing.name, &delivered) };
+        result.map(|()| delivered)
+    });
+    match result.await {
+        Ok(Ok(delivered)) => Some(delivered),
         Ok(Err(error)) => {
             let remote_name = &link.name;
             tracing::error!(remote_name, err = %error, "remote_write: position not written; a restart sends more again");
@@ -255,4 +273,13 @@ async fn write_position(link: &Arc<Link>, written: Option<Position>) -> Option<P
         }
         Err(_) => written,
     }
+}
+
+/// How far the newest delivered samples are behind the newest in the log.
+fn measure(link: &Link, streams: &Streams) {
+    let newest_ms = link.source.newest().0;
+    let behind = |sent_ms: i64| if sent_ms == 0 { 0 } else { newest_ms.saturating_sub(sent_ms).max(0) };
+    let (fresh, filling) = streams.newest_sent_ms();
+    link.metrics.fresh_lag.set(behind(fresh) as f64 / 1000.0);
+    link.metrics.backlog_lag.set(filling.map_or(0, behind) as f64 / 1000.0);
 }

@@ -1,4 +1,4 @@
-//! Reading the log for one endpoint: series get their labels, samples go into lanes.
+//! Reading the log for one stream: series get their labels, samples go into lanes.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -9,8 +9,8 @@ use nave_wal::Position;
 use nave_wire::remote_write::Message;
 
 use super::lane::{Sample, Value, counts};
-use super::link::Link;
 use super::series::{Found, SeriesCache};
+use super::stream::Stream;
 use crate::metric::{Counts, Drop};
 use crate::{Error, Piece, Step, Tail};
 
@@ -35,6 +35,8 @@ struct Burst {
     unknown: Counts,
     damaged: Vec<String>,
     newest_ms: Option<i64>,
+    /// Of the log.
+    bytes: u64,
     failed: Option<Error>,
 }
 
@@ -49,23 +51,23 @@ struct Follower {
     exemplars: bool,
 }
 
-/// Reads until the soft stop, then closes the lanes.
-pub(super) async fn run(link: Arc<Link>, cache: SeriesCache) {
-    let at = link.progress.position();
+/// Reads until the soft stop or the end of the gap, then closes the lanes.
+pub(super) async fn run(stream: Arc<Stream>, cache: SeriesCache) {
+    let at = stream.from;
     let mut follower = Some(Follower {
-        tail: link.source.tail(at),
+        tail: stream.source.tail(at),
         cache,
         piece: Piece::default(),
         at,
         // 2.0 always carries them, as upstream has it.
-        histograms: link.send_native_histograms || link.message == Message::V2,
-        exemplars: link.send_exemplars,
+        histograms: stream.send_native_histograms || stream.message == Message::V2,
+        exemplars: stream.send_exemplars,
     });
-    let mut end = link.source.durable_end();
+    let mut end = stream.source.durable_end();
     let mut caught_up = false;
     while let Some(mut reading) = follower.take() {
-        let limit = *end.borrow_and_update();
-        let first = link.progress.next_record();
+        let limit = stream.limit(*end.borrow_and_update());
+        let first = stream.progress.next_record();
         let read = tokio::task::spawn_blocking(move || {
             let burst = reading.read(limit, first);
             (reading, burst)
@@ -76,26 +78,36 @@ pub(super) async fn run(link: Arc<Link>, cache: SeriesCache) {
             Err(_) => break,
         };
         let idle = reading.at >= limit || burst.records.is_empty();
-        let failed = report(&link, &burst, caught_up);
-        link.metrics.watcher.segment.set(reading.at.segment as f64);
+        let failed = report(&stream, &burst, caught_up);
         caught_up |= idle;
+        let samples = burst.samples.len();
+        let at_end = !stream.is_fresh() && reading.at >= limit;
+        if stream.is_fresh() {
+            stream.metrics.watcher.segment.set(reading.at.segment as f64);
+        }
         follower = Some(reading);
-        if !hand_over(&link, burst).await {
+        if !hand_over(&stream, burst).await || at_end {
             break;
+        }
+        if !stream.is_fresh() {
+            tokio::select! {
+                () = stream.pace.take(samples) => {}
+                () = stream.soft_stop.cancelled() => break,
+            }
         }
         let wait = async {
             match (failed, idle) {
-                (true, _) => link.clock.sleep(DISK_RETRY).await,
+                (true, _) => stream.clock.sleep(DISK_RETRY).await,
                 (false, true) if end.changed().await.is_err() => std::future::pending().await,
                 _ => {}
             }
         };
         tokio::select! {
-            () = link.soft_stop.cancelled() => break,
+            () = stream.soft_stop.cancelled() => break,
             () = wait => {}
         }
     }
-    link.lanes.close();
+    stream.lanes.close();
 }
 
 impl Follower {
@@ -108,12 +120,19 @@ impl Follower {
                     burst.damaged.push(what);
                     burst.records.push((self.piece.next, 0));
                 }
+                // The gap itself is gone, and the log goes on behind it.
+                Ok(Step::Record) if self.piece.next > limit => burst.records.push((limit, 0)),
                 Ok(Step::Record) => self.take(&mut burst, first_record),
                 Err(error) => {
                     burst.failed = Some(error);
                     break;
                 }
             }
+            // What another segment has before its first record does not matter here.
+            burst.bytes += match self.piece.next.segment == self.at.segment {
+                true => self.piece.next.offset.saturating_sub(self.at.offset),
+                false => self.piece.next.offset,
+            };
             self.at = self.piece.next;
         }
         burst
@@ -156,8 +175,9 @@ impl Follower {
 }
 
 /// Counts and logs; whether the disk failed.
-fn report(link: &Link, burst: &Burst, caught_up: bool) -> bool {
-    let (metrics, remote_name) = (&link.metrics, &link.name);
+fn report(stream: &Stream, burst: &Burst, caught_up: bool) -> bool {
+    let (metrics, remote_name) = (&stream.metrics, &stream.name);
+    metrics.read(burst.samples.len(), burst.bytes);
     metrics.watcher.series_records.add(burst.series_records as f64);
     metrics.watcher.sample_records.add(burst.sample_records as f64);
     if !caught_up {
@@ -177,7 +197,7 @@ fn report(link: &Link, burst: &Burst, caught_up: bool) -> bool {
         let newest = newest_ms as f64 / 1000.0;
         metrics.highest_queued.set(newest.max(metrics.highest_queued.get()));
     }
-    link.flow.lock().totals.read += burst.samples.len() as f64;
+    stream.flow.lock().totals.read += burst.samples.len() as f64;
     if let Some(error) = &burst.failed {
         tracing::error!(remote_name, err = %error, "remote_write: cannot read the queue, trying again");
     }
@@ -186,17 +206,17 @@ fn report(link: &Link, burst: &Burst, caught_up: bool) -> bool {
 
 /// Puts the samples into lanes; `false` when stopped meanwhile. Records that were begun stay open then,
 /// so the next life reads them again.
-async fn hand_over(link: &Link, mut burst: Burst) -> bool {
+async fn hand_over(stream: &Stream, mut burst: Burst) -> bool {
     for (next, samples) in burst.records {
-        link.progress.begin(next, samples);
+        stream.progress.begin(next, samples);
     }
-    link.metrics.pending(counts(&burst.samples), 1.0);
-    while !link.lanes.push(&mut burst.samples) || link.progress.open() > OPEN_RECORDS_MAX {
-        link.metrics.enqueue_retries.inc();
+    stream.pending_more(counts(&burst.samples));
+    while !stream.lanes.push(&mut burst.samples) || stream.progress.open() > OPEN_RECORDS_MAX {
+        stream.metrics.enqueue_retries.inc();
         tokio::select! {
-            () = link.lanes.wait_for_room() => {}
-            () = link.soft_stop.cancelled() => {
-                link.metrics.pending(counts(&burst.samples), -1.0);
+            () = stream.lanes.wait_for_room() => {}
+            () = stream.soft_stop.cancelled() => {
+                stream.pending_less(counts(&burst.samples));
                 return false;
             }
         }

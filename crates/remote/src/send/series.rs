@@ -10,6 +10,21 @@ use std::hash::BuildHasher as _;
 
 use super::lane::Target;
 
+/// What an endpoint makes of series.
+#[derive(Debug, Clone)]
+pub(super) struct SeriesRules {
+    /// Set where a series has no label of that name.
+    pub(super) external: Vec<(String, String)>,
+    /// Then these.
+    pub(super) rules: Vec<RelabelConfig>,
+}
+
+impl SeriesRules {
+    pub(super) fn cache(&self, lanes: usize) -> SeriesCache {
+        SeriesCache::new(self.external.clone(), self.rules.clone(), lanes)
+    }
+}
+
 /// Series by their number in the log.
 #[derive(Debug)]
 pub(super) struct SeriesCache {

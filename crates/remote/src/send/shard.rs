@@ -1,4 +1,4 @@
-//! The workers of an endpoint: each sends one batch at a time; their number follows the load.
+//! The workers of a stream: each sends one batch at a time; their number follows the load.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -10,14 +10,17 @@ use tokio::task::JoinSet;
 use super::deliver::Fate;
 use super::desired::{INTERVAL, Scaler};
 use super::encode::Bodies;
-use super::link::Link;
+use super::stream::Stream;
+
+/// How far behind a gap counts as, so that its shards grow to at most four times their number at once.
+const GAP_DELAY_MAX_SECONDS: f64 = 60.0;
 
 /// Runs the workers until the lanes are closed and empty, or the hard stop.
-pub(super) async fn run(link: Arc<Link>) {
+pub(super) async fn run(stream: Arc<Stream>) {
     let mut workers = JoinSet::new();
-    resize(&link, &mut workers, link.queue.min_shards);
+    resize(&stream, &mut workers, stream.queue.min_shards);
     let mut scaler = Scaler::default();
-    let mut at = link.clock.monotonic();
+    let mut at = stream.clock.monotonic();
     loop {
         tokio::select! {
             // A worker ends by itself when it is one too many, or when all is done.
@@ -26,78 +29,84 @@ pub(super) async fn run(link: Arc<Link>) {
                 Some(Err(error)) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
                 Some(_) => {}
             },
-            () = link.clock.sleep(INTERVAL) => {
-                let now = link.clock.monotonic();
+            () = stream.clock.sleep(INTERVAL) => {
+                let now = stream.clock.monotonic();
                 let elapsed = now.saturating_sub(at);
                 at = now;
-                if let Some(shards) = look(&link, &mut scaler, elapsed) {
-                    resize(&link, &mut workers, shards);
+                if let Some(shards) = look(&stream, &mut scaler, elapsed) {
+                    resize(&stream, &mut workers, shards);
                 }
             }
         }
     }
-    link.metrics.shards.set(0.0);
+    let left = stream.shards_wanted.swap(0, Ordering::Relaxed);
+    stream.metrics.shards.add(-(left as f64));
 }
 
 /// The number of shards to run, when it should change.
-fn look(link: &Link, scaler: &mut Scaler, elapsed: Duration) -> Option<usize> {
-    if link.soft_stop.is_cancelled() {
+fn look(stream: &Stream, scaler: &mut Scaler, elapsed: Duration) -> Option<usize> {
+    if stream.soft_stop.is_cancelled() {
         return None;
     }
     let (totals, last_sent) = {
-        let flow = link.flow.lock();
+        let flow = stream.flow.lock();
         (flow.totals, flow.last_sent)
     };
-    let current = link.shards_wanted.load(Ordering::Relaxed);
-    let sent = Timestamp(link.newest_sent_ms.load(Ordering::Relaxed));
-    let delay = (link.source.newest().seconds() - sent.seconds()).max(0.0);
+    let current = stream.shards_wanted.load(Ordering::Relaxed);
+    let sent = Timestamp(stream.newest_sent_ms.load(Ordering::Relaxed));
+    let delay = (stream.source.newest().seconds() - sent.seconds()).max(0.0);
     let delay = if sent.0 == 0 { 0.0 } else { delay };
-    let bounds = (link.queue.min_shards, link.queue.max_shards);
+    // A gap is as far behind as it is; how fast it may be filled is the pace's business.
+    let delay = if stream.is_fresh() { delay } else { delay.min(GAP_DELAY_MAX_SECONDS) };
+    let bounds = (stream.queue.min_shards, stream.shards_max);
     let desired = scaler.update(totals, elapsed, delay, current, bounds);
-    link.metrics.shards_desired.set(desired.wanted);
+    if stream.is_fresh() {
+        stream.metrics.shards_desired.set(desired.wanted);
+    }
     // While nothing gets through, its slowness says nothing about how many shards are needed.
-    let patience = Duration::from(link.queue.batch_send_deadline) * 2;
-    let silent = link.clock.monotonic().saturating_sub(last_sent) > patience.max(INTERVAL);
+    let patience = Duration::from(stream.queue.batch_send_deadline) * 2;
+    let silent = stream.clock.monotonic().saturating_sub(last_sent) > patience.max(INTERVAL);
     (!silent && desired.shards != current).then_some(desired.shards)
 }
 
-fn resize(link: &Arc<Link>, workers: &mut JoinSet<()>, shards: usize) {
-    let before = link.shards_wanted.swap(shards, Ordering::Relaxed);
+fn resize(stream: &Arc<Stream>, workers: &mut JoinSet<()>, shards: usize) {
+    let before = stream.shards_wanted.swap(shards, Ordering::Relaxed);
     if before > 0 {
-        let remote_name = &link.name;
+        let remote_name = &stream.name;
         tracing::info!(remote_name, from = before, to = shards, "remote_write: resharding");
     }
-    link.metrics.shards.set(shards as f64);
-    link.lanes.set_capacity(link.queue.capacity.saturating_mul(shards));
-    while link.shards_running.load(Ordering::Relaxed) < shards {
-        link.shards_running.fetch_add(1, Ordering::Relaxed);
-        workers.spawn(work(link.clone()));
+    stream.metrics.shards.add(shards as f64 - before as f64);
+    stream.lanes.set_capacity(stream.queue.capacity.saturating_mul(shards));
+    while stream.shards_running.load(Ordering::Relaxed) < shards {
+        stream.shards_running.fetch_add(1, Ordering::Relaxed);
+        workers.spawn(work(stream.clone()));
     }
 }
 
-async fn work(link: Arc<Link>) {
+async fn work(stream: Arc<Stream>) {
     let mut bodies = Bodies::default();
     // One too many takes itself off the count and ends; `left` remembers that it did.
     let left = AtomicBool::new(false);
     let surplus = || {
-        let running = |count: usize| (count > link.shards_wanted.load(Ordering::Relaxed)).then(|| count - 1);
-        let gone = link.shards_running.fetch_update(Ordering::Relaxed, Ordering::Relaxed, running).is_ok();
+        let running =
+            |count: usize| (count > stream.shards_wanted.load(Ordering::Relaxed)).then(|| count - 1);
+        let gone = stream.shards_running.fetch_update(Ordering::Relaxed, Ordering::Relaxed, running).is_ok();
         left.store(gone, Ordering::Relaxed);
         gone
     };
     loop {
         let claim = tokio::select! {
-            claim = link.lanes.claim(&surplus) => claim,
-            () = link.hard_stop.cancelled() => None,
+            claim = stream.lanes.claim(&surplus) => claim,
+            () = stream.hard_stop.cancelled() => None,
         };
         let Some(mut claim) = claim else { break };
         let samples = std::mem::take(&mut claim.samples);
-        if link.deliver(samples, &mut bodies).await == Fate::Abandoned {
+        if stream.deliver(samples, &mut bodies).await == Fate::Abandoned {
             break;
         }
-        link.lanes.release(&claim);
+        stream.lanes.release(&claim);
     }
     if !left.load(Ordering::Relaxed) {
-        link.shards_running.fetch_sub(1, Ordering::Relaxed);
+        stream.shards_running.fetch_sub(1, Ordering::Relaxed);
     }
 }

@@ -11,7 +11,8 @@ use nave_http::client::header::{
 };
 use nave_http::client::{Client, Request, Response, Url};
 use nave_wire::remote_write::{
-    EXEMPLARS_WRITTEN_HEADER, HISTOGRAMS_WRITTEN_HEADER, Message, SAMPLES_WRITTEN_HEADER, VERSION_HEADER,
+    EXEMPLARS_WRITTEN_HEADER, HISTOGRAMS_WRITTEN_HEADER, LATE_ACCEPTED, LATE_HEADER, Message,
+    SAMPLES_WRITTEN_HEADER, VERSION_HEADER,
 };
 
 use super::retry_after;
@@ -62,6 +63,9 @@ pub(super) enum Refusal {
 pub(super) trait Transport: Send + Sync {
     /// Posts a compressed body that holds `message`; `attempt` is 0 the first time.
     fn post(&self, message: Message, body: Bytes, attempt: u32) -> BoxFuture<'_, Answer>;
+
+    /// Whether the last answer said that samples are taken in any order.
+    fn takes_late(&self) -> bool;
 }
 
 /// The real thing.
@@ -75,6 +79,8 @@ pub(super) struct HttpTransport {
     clock: SharedClock,
     /// It was said that the endpoint does not confirm what it has written.
     unconfirmed: AtomicBool,
+    /// What [`LATE_HEADER`] of the last answer said.
+    late: AtomicBool,
 }
 
 impl HttpTransport {
@@ -91,8 +97,9 @@ impl HttpTransport {
             headers.insert(key, HeaderValue::from_str(value).map_err(|_| bad())?);
         }
         headers.insert(CONTENT_ENCODING, HeaderValue::from_static("snappy"));
-        let (timeout, unconfirmed) = (config.remote_timeout.into(), AtomicBool::new(false));
-        Ok(Self { client, name, url, headers, timeout, clock, unconfirmed })
+        let timeout = config.remote_timeout.into();
+        let (unconfirmed, late) = (AtomicBool::new(false), AtomicBool::new(false));
+        Ok(Self { client, name, url, headers, timeout, clock, unconfirmed, late })
     }
 
     async fn send(&self, message: Message, body: Bytes, attempt: u32) -> Answer {
@@ -115,6 +122,11 @@ impl HttpTransport {
     async fn judge(&self, message: Message, response: Response) -> Answer {
         let status = response.status();
         let written = written(response.headers());
+        let late = response.headers().get(LATE_HEADER).is_some_and(|value| value == LATE_ACCEPTED);
+        // A proxy that answers in the endpoint's place says nothing about the endpoint.
+        if late || status.is_success() {
+            self.late.store(late, Ordering::Relaxed);
+        }
         if status.is_success() {
             if message == Message::V2 && written.is_none() && !self.unconfirmed.swap(true, Ordering::Relaxed)
             {
@@ -158,5 +170,9 @@ fn written(headers: &HeaderMap) -> Option<[usize; 3]> {
 impl Transport for HttpTransport {
     fn post(&self, message: Message, body: Bytes, attempt: u32) -> BoxFuture<'_, Answer> {
         Box::pin(self.send(message, body, attempt))
+    }
+
+    fn takes_late(&self) -> bool {
+        self.late.load(Ordering::Relaxed)
     }
 }
