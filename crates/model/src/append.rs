@@ -303,6 +303,13 @@ impl BatchBuilder {
         self
     }
 
+    /// As [`BatchBuilder::sample`], of a counter that counts since `start`.
+    pub fn started_sample(&mut self, timestamp: Timestamp, start: Timestamp, value: f64) -> &mut Self {
+        self.batch.start_timestamps.resize(self.batch.values.len(), Timestamp(0));
+        self.batch.start_timestamps.push(start);
+        self.sample(timestamp, value)
+    }
+
     /// Adds a native histogram to the series started last.
     pub fn histogram(&mut self, sample: HistogramSample) -> &mut Self {
         self.batch.histograms.push(sample);
@@ -330,6 +337,9 @@ impl BatchBuilder {
     /// The batch.
     #[must_use]
     pub fn build(mut self) -> Batch {
+        if !self.batch.start_timestamps.is_empty() {
+            self.batch.start_timestamps.resize(self.batch.values.len(), Timestamp(0));
+        }
         self.batch.bytes = self.bytes.freeze();
         self.batch
     }

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use nave_model::append::{
-    AppendError, Batch, BatchSeries, Item, Outcome, Reason, Rejection, SeriesRef, Tally,
+    AppendError, Batch, BatchSeries, HistogramSample, Item, Outcome, Reason, Rejection, SeriesRef, Tally,
 };
 use nave_model::label::{Labels, METRIC_NAME};
 use nave_model::metadata::Metadata;
@@ -18,7 +18,7 @@ use nave_model::time::Timestamp;
 
 use crate::exemplar::Kept;
 use crate::head::{Head, Partition};
-use crate::record::{self, SamplesEncoder};
+use crate::record::{self, SamplesEncoder, StartedEncoder};
 use crate::series::{Inserted, Series, State};
 
 /// Keys that wait for the registry, beside one per series. What does not fit is decoded once more after a restart: a
@@ -114,6 +114,9 @@ struct Ingest<'a> {
     flight: Flight,
     samples: SamplesEncoder,
     histograms: Vec<u8>,
+    /// Those with a start.
+    started: StartedEncoder,
+    started_histograms: Vec<u8>,
     exemplars: Vec<u8>,
     registrations: Vec<u8>,
     times: (i64, i64),
@@ -156,6 +159,8 @@ impl<'a> Ingest<'a> {
             flight,
             samples: SamplesEncoder::default(),
             histograms: Vec::new(),
+            started: StartedEncoder::default(),
+            started_histograms: Vec::new(),
             exemplars: Vec::new(),
             registrations: Vec::new(),
             times: (i64::MAX, i64::MIN),
@@ -271,9 +276,15 @@ impl<'a> Ingest<'a> {
             let (t, value) = (self.batch.timestamps[i as usize], self.batch.values[i as usize]);
             let result = match (self.check_time(t), &mut target) {
                 (Ok(()), Some((series, state))) => {
+                    let start = self.batch.start_timestamps.get(i as usize).map_or(0, |start| start.0);
                     let inserted = state.insert(t.0, value.to_bits());
+                    state.note_start(inserted, t.0, start);
                     if self.must_log(inserted, state) {
-                        self.samples.push(series.id, t.0, value);
+                        // The first start stays, as the first value does.
+                        match state.start_at(t.0) {
+                            0 => self.samples.push(series.id, t.0, value),
+                            start => self.started.push(series.id, t.0, start, value),
+                        }
                         self.note(t.0);
                         logged = true;
                     }
@@ -289,9 +300,11 @@ impl<'a> Ingest<'a> {
             let t = sample.timestamp;
             let result = match (self.check_time(t), &mut target) {
                 (Ok(()), Some((series, state))) => {
+                    let start = sample.start_timestamp.unwrap_or_default().0;
                     let inserted = state.insert_histogram(t.0, &sample.histogram);
+                    state.note_start(inserted, t.0, start);
                     if self.must_log(inserted, state) {
-                        record::put_histogram(&mut self.histograms, series.id, t.0, &sample.histogram);
+                        self.put_histogram(series.id, sample, state.start_at(t.0));
                         self.note(t.0);
                         logged = true;
                     }
@@ -308,6 +321,15 @@ impl<'a> Ingest<'a> {
                 record::put_series(&mut self.registrations, series.id, &series.labels);
                 self.flight.registering.push(series.clone());
             }
+        }
+    }
+
+    fn put_histogram(&mut self, id: u32, sample: &HistogramSample, start: i64) {
+        let (t, histogram) = (sample.timestamp.0, &*sample.histogram);
+        if start == 0 {
+            record::put_histogram(&mut self.histograms, id, t, histogram);
+        } else {
+            record::put_started_histogram(&mut self.started_histograms, id, t, start, histogram);
         }
     }
 
@@ -472,6 +494,12 @@ impl<'a> Ingest<'a> {
         }
         if !self.histograms.is_empty() {
             records.push((record::HISTOGRAMS, self.histograms));
+        }
+        if !self.started.is_empty() {
+            records.push((record::STARTED_SAMPLES, self.started.finish()));
+        }
+        if !self.started_histograms.is_empty() {
+            records.push((record::STARTED_HISTOGRAMS, self.started_histograms));
         }
         if !self.exemplars.is_empty() {
             records.push((record::EXEMPLARS, self.exemplars));

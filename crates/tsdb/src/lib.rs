@@ -7,7 +7,7 @@
 //! Invariants:
 //! - What was acknowledged is durable and visible; what is in the log is never contradicted by it.
 //! - A series has one number for its life, and numbers are never used twice.
-//! - Start timestamps are not kept.
+//! - Of two equal samples the first one's start timestamp stays.
 
 mod bits;
 #[allow(dead_code)] // in use within the hour

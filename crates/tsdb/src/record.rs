@@ -3,6 +3,8 @@
 //! Public, so that a remote-write sender can tail the hub's own log. Decoding gives `None` on damage and
 //! allocates no more than the payload could hold.
 
+mod started;
+
 use std::sync::Arc;
 
 use nave_base::varint::{put_i64, put_u64, take_bytes, take_i64, take_u64};
@@ -10,6 +12,8 @@ use nave_model::append::Tenant;
 use nave_model::histogram::{CounterResetHint, Histogram, Span};
 use nave_model::label::Labels;
 use nave_model::metadata::{Metadata, MetricType};
+
+pub use started::{StartedEncoder, put_started_histogram, started_histograms, started_samples};
 
 /// Nothing; written to see whether there is room again.
 pub const PROBE: u8 = 0;
@@ -23,6 +27,10 @@ pub const HISTOGRAMS: u8 = 3;
 pub const METADATA: u8 = 4;
 /// Exemplars of series.
 pub const EXEMPLARS: u8 = 6;
+/// Float samples that say since when they count.
+pub const STARTED_SAMPLES: u8 = 7;
+/// Native histograms that say since when they count.
+pub const STARTED_HISTOGRAMS: u8 = 8;
 /// In checkpoints: the oldest time kept and the next free number.
 pub const STATE: u8 = 5;
 
@@ -159,9 +167,12 @@ pub fn samples(mut payload: &[u8], mut each: impl FnMut(u32, i64, f64)) -> Optio
 
 /// Adds a histogram to a [`HISTOGRAMS`] payload.
 pub fn put_histogram(out: &mut Vec<u8>, id: u32, t: i64, histogram: &Histogram) {
-    let h = histogram;
     put_u64(out, u64::from(id));
     put_i64(out, t);
+    put_numbers(out, histogram);
+}
+
+fn put_numbers(out: &mut Vec<u8>, h: &Histogram) {
     put_i64(out, i64::from(h.schema));
     let hint = match h.counter_reset_hint {
         CounterResetHint::Unknown => 0,
@@ -324,7 +335,7 @@ mod tests {
 
     use super::*;
 
-    fn encode(points: &[(u32, i64, f64)]) -> Vec<u8> {
+    pub(super) fn encode(points: &[(u32, i64, f64)]) -> Vec<u8> {
         let mut encoder = SamplesEncoder::default();
         points.iter().for_each(|(id, t, value)| encoder.push(*id, *t, *value));
         encoder.finish()

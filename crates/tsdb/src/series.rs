@@ -1,7 +1,7 @@
 //! One series in memory: its labels and its samples.
 //!
 //! A float newer than every float before it goes to the open chunk; full chunks are sealed. Any other is late and
-//! kept apart ([`late`]). A flush marks what it took ([`State::freeze`]); what every reader finds in files is dropped
+//! kept apart ([`late`]); since when samples count is kept beside them ([`start`]). A flush marks what it took ([`State::freeze`]); what every reader finds in files is dropped
 //! ([`State::drop_flushed`]), and the newest float stays known for ever.
 //!
 //! Invariants of [`State`]: sealed chunks are ascending and disjoint, all before the open one; a late sample has no
@@ -11,6 +11,7 @@
 
 mod freeze;
 mod late;
+mod start;
 
 use std::cmp::Ordering as Order;
 use std::sync::Arc;
@@ -25,6 +26,8 @@ use crate::chunk::{self, CHUNK_SAMPLES, Chunk, Open, Point};
 use crate::view::View;
 use freeze::Marks;
 use late::Late;
+use start::Starts;
+pub(crate) use start::{Run, fill};
 
 /// A series of one tenant.
 #[derive(Debug)]
@@ -49,6 +52,8 @@ pub(crate) struct State {
     started: bool,
     late: Option<Box<Late>>,
     histograms: Vec<HistogramPoint>,
+    /// `None` while no sample in memory has a known start.
+    starts: Option<Box<Starts>>,
     marks: Marks,
     /// The newest append that stored something here.
     pub(crate) ticket: u64,
@@ -100,6 +105,7 @@ impl Series {
         }
         let histograms = within(&state.histograms, min, max).iter();
         view.histograms = histograms.map(|point| (point.t, point.histogram.clone())).collect();
+        view.starts = state.starts_within(min, max);
         view
     }
 }
@@ -129,7 +135,55 @@ impl State {
     fn newest_in(&self, min: i64, max: i64) -> Option<View> {
         let (t, value) = self.newest()?;
         let alone = self.histograms.last().is_none_or(|other| other.t < t);
-        (alone && min <= t && t <= max).then(|| View { late: vec![(t, value)], ..View::default() })
+        (alone && min <= t && t <= max).then(|| View {
+            late: vec![(t, value)],
+            starts: self.starts_within(t, t),
+            ..View::default()
+        })
+    }
+
+    fn starts_within(&self, min: i64, max: i64) -> Vec<Run> {
+        self.starts.as_ref().map_or(Vec::new(), |starts| starts.within(min, max).to_vec())
+    }
+
+    /// Since when the sample at `t` counts; 0 is unknown.
+    pub(crate) fn start_at(&self, t: i64) -> i64 {
+        self.starts.as_ref().map_or(0, |starts| starts.at(t))
+    }
+
+    /// Notes since when the sample at `t` counts, when it was stored just now; 0 is unknown.
+    #[inline]
+    pub(crate) fn note_start(&mut self, inserted: Inserted, t: i64, start: i64) {
+        if (start != 0 || self.starts.is_some()) && matches!(inserted, Inserted::Stored | Inserted::Late) {
+            self.set_start(t, start);
+        }
+    }
+
+    #[cold]
+    fn set_start(&mut self, t: i64, start: i64) {
+        let float = !self.started || self.open.last <= t;
+        let newest = float && self.histograms.last().is_none_or(|last| last.t <= t);
+        let mut starts = self.starts.take().unwrap_or_default();
+        starts.set(t, start, newest, |min, max| self.may_have(min, max));
+        self.starts = Some(starts);
+    }
+
+    /// Whether a sample may be in `min ..= max`, by the bounds of chunks.
+    fn may_have(&self, min: i64, max: i64) -> bool {
+        let at = self.sealed.partition_point(|chunk| chunk.max < min);
+        self.sealed.get(at).is_some_and(|chunk| chunk.min <= max)
+            || self.open.count > 0 && self.open.first <= max && self.open.last >= min
+            || !within(&self.histograms, min, max).is_empty()
+            || self.late.as_ref().is_some_and(|late| late.may_have(min, max))
+    }
+
+    /// Forgets starts that no sample in memory needs.
+    fn drop_starts(&mut self) {
+        if self.starts.is_none() {
+            return;
+        }
+        let oldest = self.bounds().map(|bounds| bounds.0);
+        self.starts.take_if(|starts| oldest.is_none_or(|oldest| starts.drop_before(oldest)));
     }
 
     /// Oldest and newest time of any sample.
@@ -235,6 +289,7 @@ impl State {
         self.late.take_if(|late| late.is_empty());
         let old = self.histograms.partition_point(|point| point.t < floor);
         self.histograms.drain(..old);
+        self.drop_starts();
     }
 
     /// Bytes on the heap, roughly.
@@ -245,7 +300,8 @@ impl State {
             size_of::<Histogram>() + buckets * 8 + 32
         });
         let late = self.late.as_ref().map_or(0, |late| late.heap_bytes());
-        chunks + self.open.bytes().len() + late + histograms.sum::<usize>()
+        let starts = self.starts.as_ref().map_or(0, |starts| starts.heap_bytes());
+        chunks + self.open.bytes().len() + late + histograms.sum::<usize>() + starts
     }
 }
 

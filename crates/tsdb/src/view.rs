@@ -10,6 +10,7 @@ use nave_model::select::Columns;
 use nave_model::time::{TimeRange, Timestamp};
 
 use crate::chunk::{Chunk, Point, Points};
+use crate::series::{Run, fill};
 
 /// Samples of one series in some range; chunks may reach over its ends.
 #[derive(Debug, Default)]
@@ -21,6 +22,8 @@ pub(crate) struct View {
     /// Ascending; of times that no chunk has.
     pub(crate) late: Vec<Point>,
     pub(crate) histograms: Vec<(i64, Arc<Histogram>)>,
+    /// Since when the samples count; mostly empty.
+    pub(crate) starts: Vec<Run>,
 }
 
 impl View {
@@ -30,11 +33,18 @@ impl View {
             + self.open.len()
             + self.late.len() * size_of::<Point>()
             + self.histograms.len() * size_of::<(i64, Arc<Histogram>)>()
+            + self.starts.len() * size_of::<Run>()
     }
 
     /// Appends the samples of `range`, or only the newest of them, to `columns`, which is empty.
     pub(crate) fn read(&self, range: TimeRange, last_only: bool, columns: &mut Columns) {
-        if last_only { self.decode_last(range, columns) } else { self.decode(range, columns) }
+        match last_only {
+            true => self.decode_last(range, columns),
+            false => self.decode(range, columns),
+        }
+        if !self.starts.is_empty() {
+            fill(&self.starts, columns);
+        }
     }
 
     /// In-order samples of `range`, ascending.
@@ -45,7 +55,7 @@ impl View {
         points.skip_while(move |point| point.0 < min).take_while(move |point| point.0 <= max)
     }
 
-    /// Appends the samples of `range` to `columns`, which is empty.
+    /// Appends the samples of `range` to `columns`, which is empty, without their starts.
     pub(crate) fn decode(&self, range: TimeRange, columns: &mut Columns) {
         if self.late.is_empty() && self.histograms.is_empty() {
             return self.decode_in_order(range, columns);

@@ -4,11 +4,12 @@ mod common;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use common::{NOW, batch, dump, labels, open};
+use common::{NOW, builder, dump_started, labels, open};
 use nave_base::disk::{Disk, MemoryDisk};
-use nave_model::append::{Append, Item, Reason};
+use nave_model::append::{Append, Batch, Item, Reason, SeriesRef};
 use nave_model::label::Labels;
 use nave_model::sample::STALE_NAN_BITS;
+use nave_model::time::Timestamp;
 use nave_tsdb::Tsdb;
 use proptest::prelude::*;
 
@@ -49,9 +50,32 @@ fn value(number: u8) -> f64 {
     }
 }
 
+/// One series has no starts; the others begin anew now and then, and senders do not always agree about it.
+fn start((series, t, number): (u8, i64, u8)) -> i64 {
+    match (series, number) {
+        (0, _) | (_, 3) => 0,
+        (1, 4) => NOW - 7,
+        (3, _) => NOW - 1_000_001 + t * 1000,
+        _ => NOW - 2_000_000 + t / 40,
+    }
+}
+
 fn sample((series, t, number): (u8, i64, u8)) -> (Labels, i64, f64) {
     let series = labels(&[("__name__", "m"), ("series", &series.to_string())]);
     (series, NOW - 1_000_000 + t * 1000, value(number))
+}
+
+fn batch(raw: &[(u8, i64, u8)]) -> Batch {
+    let mut builder = builder();
+    for one in raw {
+        let (labels, t, value) = sample(*one);
+        let builder = builder.series(&labels, SeriesRef::NONE);
+        match start(*one) {
+            0 => builder.sample(Timestamp(t), value),
+            start => builder.started_sample(Timestamp(t), Timestamp(start), value),
+        };
+    }
+    builder.build()
 }
 
 #[derive(Default)]
@@ -59,13 +83,16 @@ struct Naive {
     acknowledged: BTreeMap<(Labels, i64), u64>,
     /// Sent but not acknowledged: may be there or not.
     possible: BTreeMap<(Labels, i64), BTreeSet<u64>>,
+    /// One of these is the start; of what was acknowledged at once the first one.
+    starts: BTreeMap<(Labels, i64), BTreeSet<i64>>,
 }
 
 impl Naive {
     async fn append(&mut self, tsdb: &Tsdb, raw: &[(u8, i64, u8)]) {
         let points: Vec<_> = raw.iter().copied().map(sample).collect();
-        let Ok(outcome) = tsdb.append(batch(&points)).await else {
-            for (labels, t, value) in points {
+        let Ok(outcome) = tsdb.append(batch(raw)).await else {
+            for ((labels, t, value), raw) in points.into_iter().zip(raw) {
+                self.starts.entry((labels.clone(), t)).or_default().insert(start(*raw));
                 self.possible.entry((labels, t)).or_default().insert(value.to_bits());
             }
             return;
@@ -94,6 +121,9 @@ impl Naive {
                 None => {
                     assert!(known.is_none_or(|known| known == value.to_bits()), "a conflict was not seen");
                     duplicates += usize::from(known.is_some());
+                    if unsure || known.is_none() {
+                        self.starts.entry(key.clone()).or_default().insert(start(raw[i as usize]));
+                    }
                     self.acknowledged.insert(key, value.to_bits());
                 }
             }
@@ -102,14 +132,17 @@ impl Naive {
     }
 
     async fn check(&self, tsdb: &Tsdb) {
-        let found = dump(tsdb).await;
+        let found = dump_started(tsdb).await;
         for (key, value) in &self.acknowledged {
-            assert_eq!(found.get(key), Some(value), "acknowledged, and not there: {key:?}");
+            let there = found.get(key).map(|there| there.0);
+            assert_eq!(there, Some(*value), "acknowledged, and not there: {key:?}");
         }
-        for (key, value) in &found {
+        for (key, (value, start)) in &found {
             let known = self.acknowledged.get(key) == Some(value);
             let possible = self.possible.get(key).is_some_and(|values| values.contains(value));
             assert!(known || possible, "nobody sent {key:?} = {value:x}");
+            let expected = &self.starts[key];
+            assert!(expected.contains(start), "{key:?} counts since {start}, expected one of {expected:?}");
         }
     }
 }

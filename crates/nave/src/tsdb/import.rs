@@ -246,9 +246,9 @@ impl Writer {
             if i == 0 || self.waiting == 0 {
                 self.batch.series(labels, SeriesRef::NONE);
             }
+            let start = columns.start_timestamps.get(i).copied().filter(|t| *t != Timestamp(0));
             match histograms.next_if(|(at, _)| *at as usize == i) {
                 Some((_, histogram)) => {
-                    let start = columns.start_timestamps.get(i).copied().filter(|t| *t != Timestamp(0));
                     let histogram = histogram.clone();
                     self.batch.histogram(HistogramSample {
                         timestamp: *t,
@@ -256,7 +256,10 @@ impl Writer {
                         histogram,
                     });
                 }
-                None => _ = self.batch.sample(*t, *value),
+                None => match start {
+                    Some(start) => _ = self.batch.started_sample(*t, start, *value),
+                    None => _ = self.batch.sample(*t, *value),
+                },
             }
             self.added(1)?;
         }

@@ -19,7 +19,6 @@ use std::sync::atomic::Ordering;
 
 use nave_base::disk::SharedDisk;
 use nave_model::select::Columns;
-use nave_model::time::Timestamp;
 use parking_lot::Mutex;
 
 use crate::catalog::{Catalog, RegistryLength, Version, Window};
@@ -313,10 +312,7 @@ impl Pass<'_> {
         while !late_windows.is_empty() {
             let mut sinks = self.sinks(&tenant, true, Some(Sinks::some_of(&mut late_windows)));
             for series in &late {
-                columns.clear();
-                for (t, value) in series.state.lock().frozen_late(self.seq).iter().flat_map(Chunk::iter) {
-                    columns.push(Timestamp(t), f64::from_bits(value));
-                }
+                series.state.lock().decode_frozen_late(self.seq, &mut columns);
                 sinks.push(series, &columns)?;
             }
             sinks.finish(&mut self.written)?;

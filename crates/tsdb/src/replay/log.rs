@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use nave_base::disk::SharedDisk;
+use nave_model::histogram::Histogram;
 use nave_wal::{Next, Position, Reader, Record};
 
 use super::{Replayed, note_damage, threads};
@@ -36,6 +37,7 @@ pub(super) fn replay(
             oldest,
             current: None,
             pending: Vec::new(),
+            started: Vec::new(),
             found: Replayed::default(),
         };
         share.read(disk, dir, from).map(|()| share.found)
@@ -89,7 +91,8 @@ fn name_all(
 }
 
 fn is_samples(kind: u8) -> bool {
-    kind == record::SAMPLES || kind == record::HISTOGRAMS
+    use record::{HISTOGRAMS, SAMPLES, STARTED_HISTOGRAMS, STARTED_SAMPLES};
+    [SAMPLES, HISTOGRAMS, STARTED_SAMPLES, STARTED_HISTOGRAMS].contains(&kind)
 }
 
 /// Applies a record that has no samples.
@@ -148,6 +151,8 @@ struct Share<'a> {
     current: Option<(u32, Option<Arc<Series>>)>,
     /// Floats that are not in memory yet: number, time and bits.
     pending: Vec<(u32, i64, u64)>,
+    /// Those with a start: number, time, start and bits.
+    started: Vec<(u32, i64, i64, u64)>,
     found: Replayed,
 }
 
@@ -177,28 +182,43 @@ impl Share<'_> {
 
     fn apply(&mut self, record: &Record, times: &mut (i64, i64)) {
         let payload = &record.payload;
-        let read = if record.kind == record::SAMPLES {
-            let read = record::samples(payload, |id, t, value| {
+        let read = match record.kind {
+            record::SAMPLES => record::samples(payload, |id, t, value| {
                 if self.is_own(id) {
                     self.pending.push((id, t, value.to_bits()));
                 }
-            });
-            if self.pending.len() >= PENDING_MAX / self.of {
-                self.store_pending(times);
-            }
-            read
-        } else {
-            record::histograms(payload, |id, t, histogram| {
-                if self.is_own(id) && self.store(id, t, |state| state.insert_histogram(t, &histogram)) {
-                    note(times, t);
+            }),
+            record::STARTED_SAMPLES => record::started_samples(payload, |id, t, start, value| {
+                if self.is_own(id) {
+                    self.started.push((id, t, start, value.to_bits()));
                 }
-            })
+            }),
+            record::HISTOGRAMS => record::histograms(payload, |id, t, histogram| {
+                self.histogram((id, t, 0), &histogram, times);
+            }),
+            _ => record::started_histograms(payload, |id, t, start, histogram| {
+                self.histogram((id, t, start), &histogram, times);
+            }),
         };
+        if self.pending.len() + self.started.len() >= PENDING_MAX / self.of {
+            self.store_pending(times);
+        }
         if read.is_none() && self.number == 0 {
             let (kind, at) = (record.kind, record.position);
             self.found
                 .damages
                 .push(format!("a log record of kind {kind} at {at} cannot be read by this version"));
+        }
+    }
+
+    fn histogram(
+        &mut self,
+        (id, t, start): (u32, i64, i64),
+        histogram: &Arc<Histogram>,
+        times: &mut (i64, i64),
+    ) {
+        if self.is_own(id) && self.store(id, t, start, |state| state.insert_histogram(t, histogram)) {
+            note(times, t);
         }
     }
 
@@ -208,15 +228,23 @@ impl Share<'_> {
         let mut pending = std::mem::take(&mut self.pending);
         pending.sort_by_key(|(id, ..)| *id);
         for (id, t, value) in pending.drain(..) {
-            if self.store(id, t, |state| state.insert(t, value)) {
+            if self.store(id, t, 0, |state| state.insert(t, value)) {
                 note(times, t);
             }
         }
         self.pending = pending;
+        let mut started = std::mem::take(&mut self.started);
+        started.sort_by_key(|(id, ..)| *id);
+        for (id, t, start, value) in started.drain(..) {
+            if self.store(id, t, start, |state| state.insert(t, value)) {
+                note(times, t);
+            }
+        }
+        self.started = started;
     }
 
     /// Puts a sample into its series; whether it is kept.
-    fn store(&mut self, id: u32, t: i64, insert: impl FnOnce(&mut State) -> Inserted) -> bool {
+    fn store(&mut self, id: u32, t: i64, start: i64, insert: impl FnOnce(&mut State) -> Inserted) -> bool {
         let series = match &self.current {
             Some((known, series)) if *known == id => series,
             _ => &self.current.insert((id, self.head.table.get(id))).1,
@@ -233,7 +261,10 @@ impl Share<'_> {
             self.found.lost += 1;
             return false;
         };
-        let inserted = insert(&mut series.state.lock());
+        let mut state = series.state.lock();
+        let inserted = insert(&mut state);
+        state.note_start(inserted, t, start);
+        drop(state);
         self.found.count(inserted);
         true
     }

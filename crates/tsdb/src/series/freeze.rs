@@ -6,7 +6,7 @@
 use nave_model::select::Columns;
 use nave_model::time::{TimeRange, Timestamp};
 
-use super::State;
+use super::{State, fill};
 use crate::chunk::Chunk;
 use crate::view::View;
 
@@ -80,7 +80,25 @@ impl State {
         } else if floats {
             self.decode_floats(min, max, columns);
         }
+        self.fill_starts(columns);
         true
+    }
+
+    /// Puts the late floats that flush `seq` was given into `columns`.
+    pub(crate) fn decode_frozen_late(&self, seq: u32, columns: &mut Columns) {
+        columns.clear();
+        for (t, value) in self.frozen_late(seq).iter().flat_map(Chunk::iter) {
+            columns.push(Timestamp(t), f64::from_bits(value));
+        }
+        self.fill_starts(columns);
+    }
+
+    fn fill_starts(&self, columns: &mut Columns) {
+        if let (Some(starts), Some(first), Some(last)) =
+            (&self.starts, columns.timestamps.first(), columns.timestamps.last())
+        {
+            fill(starts.within(first.0, last.0), columns);
+        }
     }
 
     /// In-order floats of `min ..= max`, without a copy of their chunks.
@@ -122,6 +140,7 @@ impl State {
             late.drop_frozen(late_seq);
         }
         self.late.take_if(|late| late.is_empty());
+        self.drop_starts();
     }
 
     /// Whether nothing in memory and no part needs the series: `oldest_part` is the first flush that parts hold.
@@ -137,10 +156,12 @@ impl State {
         view.decode(TimeRange::ALL, &mut columns);
         let floats = columns.timestamps.iter().zip(&columns.values).map(|(t, value)| (t.0, value.to_bits()));
         for (t, value) in floats.chain(late) {
-            self.insert(t, value);
+            let inserted = self.insert(t, value);
+            self.note_start(inserted, t, other.start_at(t));
         }
         for point in &other.histograms {
-            self.insert_histogram(point.t, &point.histogram);
+            let inserted = self.insert_histogram(point.t, &point.histogram);
+            self.note_start(inserted, point.t, other.start_at(point.t));
         }
         self.ticket = self.ticket.max(other.ticket);
         self.unlogged |= other.unlogged;

@@ -54,6 +54,13 @@ impl Late {
         points
     }
 
+    /// Whether a sample may be in `min ..= max`, by the bounds of chunks.
+    pub(super) fn may_have(&self, min: i64, max: i64) -> bool {
+        let at = self.buffer.partition_point(|point| point.0 < min);
+        self.buffer.get(at).is_some_and(|point| point.0 <= max)
+            || self.lists().flatten().any(|chunk| chunk.min <= max && min <= chunk.max)
+    }
+
     /// Oldest and newest time.
     pub(super) fn bounds(&self) -> Option<(i64, i64)> {
         let lists = self.lists().filter_map(|chunks| Some((chunks.first()?.min, chunks.last()?.max)));

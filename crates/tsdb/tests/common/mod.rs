@@ -82,3 +82,20 @@ pub async fn dump(tsdb: &Tsdb) -> BTreeMap<(Labels, i64), u64> {
     };
     all.into_iter().flat_map(points).collect()
 }
+
+/// Everything in the store with its start, 0 where that is unknown.
+pub async fn dump_started(tsdb: &Tsdb) -> BTreeMap<(Labels, i64), (u64, i64)> {
+    let selected = tsdb.open(Selection::new(vec![], TimeRange::ALL)).await.unwrap();
+    let pages = selected.fetch(0..selected.len()).await.unwrap();
+    let (mut columns, mut all) = (Columns::default(), BTreeMap::new());
+    for index in 0..selected.len() {
+        pages.decode(index, &mut columns).unwrap();
+        assert!([0, columns.len()].contains(&columns.start_timestamps.len()), "one of each or none");
+        let labels = selected.labels(index);
+        for (i, (t, value)) in columns.timestamps.iter().zip(&columns.values).enumerate() {
+            let start = columns.start_timestamps.get(i).map_or(0, |start| start.0);
+            all.insert((labels.clone(), t.0), (value.to_bits(), start));
+        }
+    }
+    all
+}
