@@ -11,7 +11,7 @@ const SEGMENT: &str = "log/00000001.wal";
 
 /// Records of the damaged log: a kind and six bytes of payload, framed with length and checksum.
 const CHUNK: usize = 7;
-const FRAME_BYTES_MAX: usize = 9 + CHUNK - 1;
+const FRAME_BYTES_MAX: usize = 13 + CHUNK - 1;
 
 /// Small inputs make few records; more steps than this mean that reading does not end.
 const STEPS_MAX: usize = 100_000;

@@ -12,6 +12,7 @@
 mod error;
 mod frame;
 mod group;
+mod header;
 mod log;
 mod reader;
 pub mod snapshot;
@@ -40,7 +41,7 @@ impl Position {
     /// The first record of `segment`.
     #[must_use]
     pub fn start_of(segment: u64) -> Self {
-        Self { segment, offset: frame::HEADER_BYTES }
+        Self { segment, offset: header::HEADER_BYTES }
     }
 }
 

@@ -10,7 +10,8 @@ use std::sync::Arc;
 
 use nave_base::disk::{File, SharedDisk};
 
-use crate::frame::{self, HEADER_BYTES, Header};
+use crate::frame;
+use crate::header::{self, HEADER_BYTES, Header, Layout};
 use crate::window::Window;
 use crate::{Error, Position};
 
@@ -66,6 +67,7 @@ pub struct Log {
     closed: Vec<SegmentInfo>,
     number: u64,
     file: Arc<dyn File>,
+    salt: u32,
     end: u64,
     durable: u64,
     tail: Tail,
@@ -89,7 +91,7 @@ pub(crate) fn list(disk: &SharedDisk, dir: &Path) -> Result<Vec<SegmentInfo>, Er
         entries => entries.map_err(|error| Error::io("listing", dir, &error))?,
     };
     let segment = |entry: &nave_base::disk::Entry| {
-        frame::segment_number(&entry.name).map(|number| SegmentInfo { number, bytes: entry.len })
+        header::segment_number(&entry.name).map(|number| SegmentInfo { number, bytes: entry.len })
     };
     let mut segments: Vec<_> = entries.iter().filter(|entry| !entry.is_dir).filter_map(segment).collect();
     segments.sort_by_key(|segment| segment.number);
@@ -105,19 +107,15 @@ impl Log {
         disk.create_dir_all(dir).map_err(|error| Error::io("making", dir, &error))?;
         let mut closed = list(&disk, dir)?;
         let Some(last) = closed.pop() else {
-            let (file, number) = (new_segment(&disk, dir, 1)?, 1);
-            return Ok(Opened {
-                log: Self::new(disk, dir, options, closed, number, file, HEADER_BYTES),
-                repair: None,
-            });
+            return Ok(Opened { log: Self::begun(disk, dir, options, closed, 1)?, repair: None });
         };
-        let path = frame::segment_path(dir, last.number);
+        let path = header::segment_path(dir, last.number);
         let failed = |error: io::Error| Error::io("opening", &path, &error);
         let file = disk.append(&path).map_err(failed)?;
         let mut window = Window::new(file.clone());
-        match frame::check_header(&mut window, last.number, &path)? {
-            Header::Good => {
-                let end = frame::last_whole(&mut window, HEADER_BYTES).map_err(failed)?;
+        match header::check_header(&mut window, last.number, &path)? {
+            Header::Good(layout) => {
+                let end = frame::last_whole(&mut window, layout, HEADER_BYTES).map_err(failed)?;
                 let lost_bytes = last.bytes.saturating_sub(end);
                 if lost_bytes > 0 {
                     file.truncate(end).map_err(failed)?;
@@ -125,25 +123,43 @@ impl Log {
                 // What was read may still be in the page cache only, if it was written just before a crash.
                 file.sync().map_err(failed)?;
                 let repair = Repair { segment: last.number, offset: end, lost_bytes };
-                let log = Self::new(disk, dir, options, closed, last.number, file, end);
+                let log = match layout {
+                    Layout::Salted(salt) => {
+                        Self::new(disk, dir, options, closed, (last.number, file, salt), end)
+                    }
+                    // An older release's: read, not written.
+                    Layout::Plain => {
+                        closed.push(SegmentInfo { bytes: end, ..last });
+                        Self::begun(disk, dir, options, closed, last.number + 1)?
+                    }
+                };
                 Ok(Opened { log, repair: (lost_bytes > 0).then_some(repair) })
             }
             Header::Damaged if last.bytes > HEADER_BYTES => {
                 // Left as evidence; readers name it.
                 closed.push(last);
-                let number = last.number + 1;
-                let file = new_segment(&disk, dir, number)?;
-                let log = Self::new(disk, dir, options, closed, number, file, HEADER_BYTES);
+                let log = Self::begun(disk, dir, options, closed, last.number + 1)?;
                 Ok(Opened { log, repair: None })
             }
             // It was being made; no record can be lost.
             Header::Short | Header::Damaged => {
                 let repair = Repair { segment: last.number, offset: 0, lost_bytes: last.bytes };
-                let file = new_segment(&disk, dir, last.number)?;
-                let log = Self::new(disk, dir, options, closed, last.number, file, HEADER_BYTES);
+                let log = Self::begun(disk, dir, options, closed, last.number)?;
                 Ok(Opened { log, repair: (last.bytes > 0).then_some(repair) })
             }
         }
+    }
+
+    /// A log whose newest segment, `number`, is new.
+    fn begun(
+        disk: SharedDisk,
+        dir: &Path,
+        options: Options,
+        closed: Vec<SegmentInfo>,
+        number: u64,
+    ) -> Result<Self, Error> {
+        let (file, salt) = new_segment(&disk, dir, number)?;
+        Ok(Self::new(disk, dir, options, closed, (number, file, salt), HEADER_BYTES))
     }
 
     fn new(
@@ -151,13 +167,12 @@ impl Log {
         dir: &Path,
         options: Options,
         closed: Vec<SegmentInfo>,
-        number: u64,
-        file: Arc<dyn File>,
+        (number, file, salt): (u64, Arc<dyn File>, u32),
         end: u64,
     ) -> Self {
         let dir = dir.to_owned();
         let (tail, scratch) = (Tail::Clean, Vec::new());
-        Self { disk, dir, options, closed, number, file, end, durable: end, tail, scratch }
+        Self { disk, dir, options, closed, number, file, salt, end, durable: end, tail, scratch }
     }
 
     /// Writes one record; durable after [`Log::sync`]. Gives where it starts.
@@ -181,20 +196,21 @@ impl Log {
         let result = records
             .into_iter()
             .try_for_each(|(kind, payload)| frame::put(&mut scratch, kind, payload))
-            .and_then(|()| self.write(&scratch));
+            .and_then(|()| self.write(&mut scratch));
         // One huge group does not keep its memory for ever.
         scratch.shrink_to(4 << 20);
         self.scratch = scratch;
         result
     }
 
-    fn write(&mut self, bytes: &[u8]) -> Result<Position, Error> {
+    fn write(&mut self, bytes: &mut [u8]) -> Result<Position, Error> {
         self.heal()?;
         let grown = self.end + bytes.len() as u64;
         if grown > self.options.segment_bytes && self.end > HEADER_BYTES {
             self.cut()?;
         }
         let position = self.end();
+        frame::seal(bytes, self.salt, self.end);
         if let Err(error) = self.file.append(bytes) {
             self.tail = Tail::Dirty;
             return Err(self.failed("writing", &error));
@@ -247,10 +263,10 @@ impl Log {
     }
 
     fn begin(&mut self, number: u64) -> Result<(), Error> {
-        let file = new_segment(&self.disk, &self.dir, number)?;
+        let (file, salt) = new_segment(&self.disk, &self.dir, number)?;
         self.closed.push(SegmentInfo { number: self.number, bytes: self.end });
         self.number = number;
-        self.file = file;
+        (self.file, self.salt) = (file, salt);
         self.end = HEADER_BYTES;
         self.durable = HEADER_BYTES;
         Ok(())
@@ -282,7 +298,7 @@ impl Log {
     pub fn remove_before(&mut self, segment: u64) -> Result<(), Error> {
         let mut removed = false;
         while let Some(first) = self.closed.first().copied().filter(|first| first.number < segment) {
-            let path = frame::segment_path(&self.dir, first.number);
+            let path = header::segment_path(&self.dir, first.number);
             match self.disk.remove(&path) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => {
                     return Err(Error::io("removing", &path, &error));
@@ -298,22 +314,23 @@ impl Log {
     }
 
     fn failed(&self, doing: &'static str, error: &io::Error) -> Error {
-        Error::io(doing, &frame::segment_path(&self.dir, self.number), error)
+        Error::io(doing, &header::segment_path(&self.dir, self.number), error)
     }
 }
 
-/// Makes the file of a segment with a durable name and header; leaves nothing behind on failure.
-fn new_segment(disk: &SharedDisk, dir: &Path, number: u64) -> Result<Arc<dyn File>, Error> {
-    let path = frame::segment_path(dir, number);
+/// Makes the file of a segment with a durable name and header, and gives its salt; leaves nothing behind on failure.
+fn new_segment(disk: &SharedDisk, dir: &Path, number: u64) -> Result<(Arc<dyn File>, u32), Error> {
+    let path = header::segment_path(dir, number);
+    let salt = header::salt();
     let make = || -> io::Result<Arc<dyn File>> {
         let file = disk.append(&path)?;
         file.truncate(0)?;
-        file.append(&frame::header(number))?;
+        file.append(&header::header(number, Layout::Salted(salt)))?;
         file.sync()?;
         disk.sync_dir(dir)?;
         Ok(file)
     };
-    make().map_err(|error| {
+    make().map(|file| (file, salt)).map_err(|error| {
         // The failed write is the news; a file that cannot be removed is made again by the next attempt.
         let _ = disk.remove(&path);
         Error::io("making segment", &path, &error)

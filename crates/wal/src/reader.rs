@@ -8,7 +8,8 @@ use std::path::{Path, PathBuf};
 
 use nave_base::disk::SharedDisk;
 
-use crate::frame::{self, Frame, HEADER_BYTES, Header};
+use crate::frame::{self, Frame};
+use crate::header::{self, HEADER_BYTES, Header, Layout};
 use crate::window::Window;
 use crate::{Error, Position, log};
 
@@ -59,6 +60,8 @@ pub struct Reader {
     dir: PathBuf,
     position: Position,
     window: Option<Window>,
+    /// Of the segment that `window` shows.
+    layout: Layout,
 }
 
 impl Reader {
@@ -66,7 +69,7 @@ impl Reader {
     /// beginning, wherever that is by now.
     #[must_use]
     pub fn at(disk: SharedDisk, dir: &Path, from: Position) -> Self {
-        Self { disk, dir: dir.to_owned(), position: from, window: None }
+        Self { disk, dir: dir.to_owned(), position: from, window: None, layout: Layout::Plain }
     }
 
     /// Where the next record is expected.
@@ -103,15 +106,24 @@ impl Reader {
                     self.take(record, kind, payload, end)?;
                     return Ok(Next::Record);
                 }
-                (Frame::Mismatch { end }, _) if self.can_step_over(end)? => {
-                    self.position.offset = end;
-                    let what = "the checksum of a record does not fit its bytes";
-                    return Ok(Next::Damaged(self.damage(at, what, end - at.offset)));
-                }
-                (_, None) => return Ok(Next::End),
                 // When that one is missing, entering it says so.
                 (Frame::AtEnd, Some(_)) => self.go_to(at.segment + 1),
-                (_, Some(_)) => {
+                (Frame::AtEnd, None) => return Ok(Next::End),
+                (Frame::Broken { next }, later) => {
+                    if let Some(next) = self.find(next)? {
+                        self.forget();
+                        if let Frame::Whole { kind, payload, end } = self.look()? {
+                            // A writer cut a partial write off and wrote this record and those behind it.
+                            self.take(record, kind, payload, end)?;
+                            return Ok(Next::Record);
+                        }
+                        self.position.offset = next;
+                        let what = "the checksum of a record does not fit its bytes";
+                        return Ok(Next::Damaged(self.damage(at, what, next - at.offset)));
+                    }
+                    if later.is_none() {
+                        return Ok(Next::End);
+                    }
                     let lost = self.rest()?;
                     self.go_to(at.segment + 1);
                     let what = "a record is cut short or its checksum does not fit";
@@ -124,15 +136,16 @@ impl Reader {
     /// Opens the segment of `position`, or the next one that is there.
     fn enter(&mut self) -> Result<Entered, Error> {
         let at = self.position;
-        let path = frame::segment_path(&self.dir, at.segment);
+        let path = header::segment_path(&self.dir, at.segment);
         let file = match self.disk.open(&path) {
             Ok(file) => file,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return self.jump(),
             Err(error) => return Err(Error::io("opening", &path, &error)),
         };
         let mut window = Window::new(file);
-        match frame::check_header(&mut window, at.segment, &path)? {
-            Header::Good => {
+        match header::check_header(&mut window, at.segment, &path)? {
+            Header::Good(layout) => {
+                self.layout = layout;
                 self.position.offset = at.offset.max(HEADER_BYTES);
                 self.window = Some(window);
                 Ok(Entered::Yes)
@@ -144,7 +157,7 @@ impl Reader {
                 // It may have been whole by the time the later one was made.
                 window.forget();
                 if bad == Header::Short
-                    && frame::check_header(&mut window, at.segment, &path)? == Header::Good
+                    && matches!(header::check_header(&mut window, at.segment, &path)?, Header::Good(_))
                 {
                     return self.enter();
                 }
@@ -174,7 +187,7 @@ impl Reader {
 
     /// The next segment that is there. Lists the folder only when something may have been removed.
     fn later_segment(&self) -> Result<Option<u64>, Error> {
-        let exists = |number: u64| self.disk.open(&frame::segment_path(&self.dir, number)).is_ok();
+        let exists = |number: u64| self.disk.open(&header::segment_path(&self.dir, number)).is_ok();
         let here = self.position.segment;
         if exists(here + 1) {
             return Ok(Some(here + 1));
@@ -185,11 +198,13 @@ impl Reader {
 
     fn look(&mut self) -> Result<Frame, Error> {
         let offset = self.position.offset;
-        self.with_window(|window| frame::look(window, offset))
+        let layout = self.layout;
+        self.with_window(|window| frame::look(window, layout, offset))
     }
 
-    fn can_step_over(&mut self, end: u64) -> Result<bool, Error> {
-        self.with_window(|window| frame::step_over(window, end))
+    fn find(&mut self, from: u64) -> Result<Option<u64>, Error> {
+        let layout = self.layout;
+        self.with_window(|window| frame::find(window, layout, from))
     }
 
     fn rest(&mut self) -> Result<u64, Error> {
@@ -218,13 +233,13 @@ impl Reader {
     }
 
     fn with_window<T>(&mut self, read: impl FnOnce(&mut Window) -> std::io::Result<T>) -> Result<T, Error> {
-        let path = || frame::segment_path(&self.dir, self.position.segment);
+        let path = || header::segment_path(&self.dir, self.position.segment);
         let Some(window) = &mut self.window else { return Err(Error::Closed) };
         read(window).map_err(|error| Error::io("reading", &path(), &error))
     }
 
     fn damage(&self, position: Position, what: &'static str, lost_bytes: u64) -> Damage {
-        let path = frame::segment_path(&self.dir, position.segment);
+        let path = header::segment_path(&self.dir, position.segment);
         Damage { path, position, what, lost_bytes, resume: self.position }
     }
 }

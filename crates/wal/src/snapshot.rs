@@ -1,6 +1,6 @@
 //! One file of records that appears whole or not at all: checkpoints.
 //!
-//! The bytes are those of a segment, with a number of the caller's choice in the header, and the count of
+//! The bytes are those of a segment of version 1, with a number of the caller's choice in the header, and the count of
 //! records in a last record. It is written under another name and renamed when it is durable.
 
 use std::io;
@@ -9,7 +9,8 @@ use std::sync::Arc;
 
 use nave_base::disk::{File, SharedDisk};
 
-use crate::frame::{self, Frame, HEADER_BYTES, Header};
+use crate::frame::{self, Frame};
+use crate::header::{self, HEADER_BYTES, Header, Layout};
 use crate::window::Window;
 use crate::{Error, Record};
 
@@ -41,7 +42,7 @@ impl Writer {
             Ok(file)
         };
         let file = make().map_err(|error| Error::io("making", &fresh, &error))?;
-        let buffer = frame::header(number).to_vec();
+        let buffer = header::header(number, Layout::Plain).to_vec();
         Ok(Self { disk, path: path.to_owned(), fresh, file, buffer, count: 0 })
     }
 
@@ -51,7 +52,7 @@ impl Writer {
     /// As [`crate::Log::append`]; the snapshot is then useless.
     pub fn append(&mut self, kind: u8, payload: &[u8]) -> Result<(), Error> {
         debug_assert_ne!(kind, END, "kind 255 ends a snapshot");
-        frame::put(&mut self.buffer, kind, payload)?;
+        frame::put_plain(&mut self.buffer, kind, payload)?;
         self.count += 1;
         if self.buffer.len() >= FLUSH_BYTES { self.flush() } else { Ok(()) }
     }
@@ -67,7 +68,7 @@ impl Writer {
     /// # Errors
     /// Of the file system; the older one is then still there.
     pub fn finish(mut self) -> Result<(), Error> {
-        frame::put(&mut self.buffer, END, &self.count.to_le_bytes())?;
+        frame::put_plain(&mut self.buffer, END, &self.count.to_le_bytes())?;
         self.flush()?;
         let publish = || -> io::Result<()> {
             self.file.sync()?;
@@ -100,7 +101,8 @@ pub fn read<E: From<Error>>(
         file => file.map_err(|error| Error::io("opening", path, &error))?,
     };
     let mut window = Window::new(file);
-    if frame::check_header(&mut window, number, path)? != Header::Good || !is_whole(&mut window, path)? {
+    let Header::Good(layout) = header::check_header(&mut window, number, path)? else { return Ok(false) };
+    if layout != Layout::Plain || !is_whole(&mut window, path)? {
         return Ok(false);
     }
     let mut record = Record::default();
@@ -134,5 +136,5 @@ fn is_whole(window: &mut Window, path: &Path) -> Result<bool, Error> {
 }
 
 fn look(window: &mut Window, offset: u64, path: &Path) -> Result<Frame, Error> {
-    frame::look(window, offset).map_err(|error| Error::io("reading", path, &error))
+    frame::look(window, Layout::Plain, offset).map_err(|error| Error::io("reading", path, &error))
 }

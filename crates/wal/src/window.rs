@@ -8,6 +8,8 @@ use std::sync::Arc;
 use nave_base::disk::File;
 
 const CHUNK: u64 = 256 << 10;
+/// Fewer bytes than this are not worth a look at: the buffer is filled again.
+const SOME: u64 = 4 << 10;
 
 #[derive(Debug)]
 pub(crate) struct Window {
@@ -39,6 +41,13 @@ impl Window {
         let from = usize::try_from(offset - self.start).unwrap_or(usize::MAX).min(self.buffer.len());
         let to = from.saturating_add(usize::try_from(len).unwrap_or(usize::MAX)).min(self.buffer.len());
         Ok(&self.buffer[from..to])
+    }
+
+    /// What is at hand from `offset` on: at least a few bytes, unless the file ends.
+    pub(crate) fn chunk(&mut self, offset: u64) -> io::Result<&[u8]> {
+        let end = self.start + self.buffer.len() as u64;
+        let at_hand = if self.start <= offset { end.saturating_sub(offset) } else { 0 };
+        self.get(offset, if at_hand >= SOME { at_hand } else { CHUNK })
     }
 
     fn fill(&mut self, offset: u64, len: u64) -> io::Result<()> {

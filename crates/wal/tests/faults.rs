@@ -105,6 +105,9 @@ fn a_flip_of_any_byte_is_named_and_gives_no_wrong_record() {
             if !last {
                 assert_eq!(damages.len(), 1, "{number} {at}");
             }
+            if at >= 24 {
+                assert_eq!((found.len(), after.0.len()), (29, 29), "{number} {at}: costs one record");
+            }
         }
     }
 }
@@ -133,13 +136,128 @@ fn damage_costs_one_record_when_the_next_is_whole() {
         log.append(kind, payload).unwrap();
     }
     let mut bytes = bytes_of(&disk, 1);
-    bytes[24 + 12 + 10] ^= 1;
+    bytes[24 + 16 + 14] ^= 1;
     let disk = disk_of(&[bytes]);
     assert_eq!(open(&disk, 1 << 20).repair, None, "what follows is whole, so nothing is cut");
     let (records, damages) = read_all(&disk);
     assert_eq!(records, [(1, b"one".to_vec()), (3, b"six".to_vec())]);
     let named = damages[0].to_string();
-    assert!(named.contains("00000001.wal is damaged at segment 1 offset 36"), "{named}");
+    assert!(named.contains("00000001.wal is damaged at segment 1 offset 40"), "{named}");
+}
+
+#[test]
+fn a_flipped_bit_of_a_length_costs_one_record() {
+    let disk = MemoryDisk::default();
+    let mut log = open(&disk, 1 << 20).log;
+    let records = sample(20);
+    let starts: Vec<_> = records
+        .iter()
+        .map(|(kind, payload)| usize::try_from(log.append(*kind, payload).unwrap().offset).unwrap())
+        .collect();
+    let newest = bytes_of(&disk, 1);
+    log.cut().unwrap();
+    for bit in 0..32 {
+        for (victim, start) in starts[..19].iter().enumerate() {
+            let mut flipped = newest.clone();
+            flipped[start + bit / 8] ^= 1 << (bit % 8);
+            let mut left = records.clone();
+            left.remove(victim);
+            let older = disk_of(&[flipped.clone(), bytes_of(&disk, 2)]);
+            let newest = disk_of(&[flipped]);
+            assert_eq!(open(&newest, 1 << 20).repair, None, "bit {bit} of {victim}: cut as a torn tail");
+            for disk in [newest, older] {
+                let (found, damages) = read_all(&disk);
+                assert_eq!(found, left, "bit {bit} of {victim}");
+                let lost = (starts[victim + 1] - start) as u64;
+                assert_eq!(damages.len(), 1);
+                assert_eq!((damages[0].position.offset, damages[0].lost_bytes), (*start as u64, lost));
+            }
+        }
+    }
+}
+
+/// Bytes that others chose, and bytes of an earlier life of the file: a reader that looks for the next record behind
+/// damage takes none of them for one.
+#[test]
+fn a_record_inside_a_payload_is_none() {
+    let disk = MemoryDisk::default();
+    let mut log = open(&disk, 1 << 20).log;
+    (0..9u8).for_each(|i| _ = log.append(i, b"an earlier life").unwrap());
+    let earlier = bytes_of(&disk, 1);
+    let plain = plain_segment(1, &sample(9));
+    for forged in [&earlier[..], &earlier[24..], &earlier[37..], &plain, &plain[24..]] {
+        let disk = MemoryDisk::default();
+        let mut log = open(&disk, 1 << 20).log;
+        log.append(1, forged).unwrap();
+        log.append(2, b"behind").unwrap();
+        let mut bytes = bytes_of(&disk, 1);
+        bytes[24] ^= 1;
+        let damaged = disk_of(&[bytes.clone()]);
+        assert_eq!(open(&damaged, 1 << 20).repair, None);
+        assert_eq!(read_all(&damaged).0, [(2, b"behind".to_vec())]);
+        // As the last record, with the bytes of an earlier life behind it: a torn tail.
+        bytes.truncate(24 + 13 + forged.len());
+        bytes.extend_from_slice(&earlier);
+        let cut = disk_of(&[bytes]);
+        assert_eq!(open(&cut, 1 << 20).repair.map(|repair| repair.offset), Some(24));
+        assert_eq!(read_all(&cut), (vec![], vec![]));
+    }
+}
+
+/// Damage in a record that is larger than what a reader buffers, and many pages of zeros.
+#[test]
+fn the_next_record_is_found_far_behind_the_damage() {
+    let disk = MemoryDisk::default();
+    let mut log = open(&disk, 8 << 20).log;
+    let large: Vec<u8> = (0..700_000u32).map(|i| (i.wrapping_mul(i) >> 7) as u8).collect();
+    for (kind, payload) in [(1, &large[..]), (2, &[0; 300_000]), (3, b"far")] {
+        log.append(kind, payload).unwrap();
+    }
+    let mut bytes = bytes_of(&disk, 1);
+    bytes[25] ^= 0x80;
+    bytes[24 + 13 + 700_000..][..4096].fill(0);
+    let damaged = disk_of(&[bytes]);
+    assert_eq!(open(&damaged, 8 << 20).repair, None);
+    let (found, damages) = read_all(&damaged);
+    assert_eq!(found, [(3, b"far".to_vec())]);
+    assert_eq!((damages.len(), damages[0].lost_bytes), (1, 2 * 13 + 1_000_000));
+}
+
+/// A segment as releases before the salted heads wrote it.
+fn plain_segment(number: u64, records: &[(u8, Vec<u8>)]) -> Vec<u8> {
+    let mut bytes = [&b"NAVEWAL\n\x01\0\0\0"[..], &number.to_le_bytes()].concat();
+    bytes.extend_from_slice(&crc32c::crc32c(&bytes).to_le_bytes());
+    for (kind, payload) in records {
+        let len = u32::try_from(payload.len()).unwrap().to_le_bytes();
+        let check = crc32c::crc32c(&[&len[..], &[*kind], payload].concat());
+        bytes.extend([&len[..], &check.to_le_bytes(), &[*kind], payload].concat());
+    }
+    bytes
+}
+
+#[test]
+fn a_segment_of_an_older_release_is_read_and_left_as_it_is() {
+    let records = sample(12);
+    let whole = plain_segment(1, &records);
+    let mut ends = vec![24];
+    records.iter().for_each(|(_, payload)| ends.push(ends.last().unwrap() + 9 + payload.len()));
+    for cut in 24..=whole.len() {
+        let disk = disk_of(&[whole[..cut].to_vec()]);
+        let kept = ends.iter().filter(|end| **end <= cut).count() - 1;
+        let mut opened = open(&disk, 1 << 20);
+        assert_eq!(opened.repair.is_some(), cut > ends[kept], "cut at {cut}");
+        assert_eq!(opened.log.append(99, b"new").unwrap(), Position { segment: 2, offset: 24 });
+        assert_eq!(bytes_of(&disk, 1), &whole[..ends[kept]]);
+        let mut want = records[..kept].to_vec();
+        want.push((99, b"new".to_vec()));
+        assert_eq!(read_all(&disk), (want, vec![]), "cut at {cut}");
+    }
+    // What stands behind a length that cannot be trusted may be part of a payload.
+    let mut flipped = whole;
+    flipped[ends[5]] ^= 1;
+    let disk = disk_of(&[flipped]);
+    assert!(open(&disk, 1 << 20).repair.is_some());
+    assert_eq!(read_all(&disk), (records[..5].to_vec(), vec![]));
 }
 
 #[test]
@@ -188,7 +306,7 @@ fn a_full_disk_leaves_the_log_usable() {
     let disk = MemoryDisk::default();
     let mut log = open(&disk, 60).log;
     log.append(1, b"kept").unwrap();
-    for room in 37..100 {
+    for room in 41..104 {
         disk.set_limit(Some(room));
         let error = log.append(2, &[7; 40]).unwrap_err();
         assert!(matches!(error, Error::Full { .. }), "{room}: {error}");
@@ -284,12 +402,12 @@ fn a_version_of_the_future_is_refused() {
     let disk = MemoryDisk::default();
     drop(open(&disk, 100));
     let mut bytes = bytes_of(&disk, 1);
-    bytes[8] = 2;
+    bytes[8] = 3;
     let check = crc32c::crc32c(&bytes[..20]);
     bytes[20..24].copy_from_slice(&check.to_le_bytes());
     let disk = disk_of(&[bytes]);
     let error = Log::open(Arc::new(disk), Path::new(DIR), options(100)).unwrap_err();
-    assert!(matches!(error, Error::Version { found: 2, expected: 1, .. }), "{error}");
+    assert!(matches!(error, Error::Version { found: 3, expected: 2, .. }), "{error}");
 }
 
 proptest! {

@@ -78,6 +78,29 @@ proptest! {
     }
 }
 
+/// Bytes that rot while the log is open: a tail waits for the next record, names the damage and goes on behind it.
+#[test]
+fn a_tail_steps_over_damage_in_the_segment_that_is_written() {
+    let disk: SharedDisk = Arc::new(MemoryDisk::default());
+    let mut log = log_on(&disk, 1 << 20);
+    log.append(1, b"whole").unwrap();
+    let damaged = log.append(2, b"damaged").unwrap();
+    let file = disk.append(&Path::new(DIR).join("00000001.wal")).unwrap();
+    let mut bytes = file.read_from(damaged.offset).unwrap();
+    bytes[0] ^= 3;
+    file.truncate(damaged.offset).unwrap();
+    file.append(&bytes).unwrap();
+    let mut reader = Reader::at(disk, Path::new(DIR), Position::START);
+    let mut record = Record::default();
+    assert_eq!(reader.next(&mut record).unwrap(), Next::Record);
+    assert_eq!(reader.next(&mut record).unwrap(), Next::End);
+    let behind = log.append(3, b"behind").unwrap();
+    let Next::Damaged(damage) = reader.next(&mut record).unwrap() else { panic!("the damage is not named") };
+    assert_eq!((damage.position, damage.resume, damage.lost_bytes), (damaged, behind, 20));
+    assert_eq!(reader.next(&mut record).unwrap(), Next::Record);
+    assert_eq!((record.kind, record.position), (3, behind));
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn many_commits_share_syncs_and_a_tail_sees_them_all() {
     let dir = tempfile::tempdir().unwrap();
@@ -128,7 +151,7 @@ async fn a_failed_group_answers_all_and_the_next_one_works() {
     memory.set_limit(None);
     let position = commits.commit(vec![(2, vec![1; 5])]).await.unwrap();
     assert_eq!(position, Position::start_of(1));
-    assert_eq!(*commits.subscribe().borrow(), Position { segment: 1, offset: 24 + 14 });
+    assert_eq!(*commits.subscribe().borrow(), Position { segment: 1, offset: 24 + 18 });
     let after = memory.after_power_cut(0);
     drop(commits);
     let mut reader = Reader::at(Arc::new(after), Path::new(DIR), Position::START);

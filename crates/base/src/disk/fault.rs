@@ -199,6 +199,15 @@ impl FaultDisk {
         byte.map(|byte| *byte ^= mask).is_some()
     }
 
+    /// All files in the folder `dir` with their bytes, as a process that runs now would read them: neither an operation
+    /// nor subject to faults.
+    #[must_use]
+    pub fn peek(&self, dir: &Path) -> Vec<(PathBuf, Vec<u8>)> {
+        let state = self.0.state.lock();
+        let inside = state.tree.names.iter().filter(|(path, _)| path.parent() == Some(dir));
+        inside.map(|(path, node)| (path.clone(), node.lock().bytes.clone())).collect()
+    }
+
     /// Whoever appends or syncs waits from now on, until [`FaultDisk::release`].
     pub fn hold(&self) {
         self.0.state.lock().gate_closed = true;

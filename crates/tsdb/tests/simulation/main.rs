@@ -11,6 +11,7 @@
 mod check;
 mod content;
 mod model;
+mod rot;
 mod script;
 mod shrink;
 mod world;

@@ -1,7 +1,6 @@
 //! A store on a fault disk and a fake clock beside its model: runs the steps of a script.
 //!
-//! Everything happens on one thread but the log's, which the fault disk holds where order matters, so a seed always
-//! does the same. The exception: background work that the store starts by itself has threads of its own.
+//! One thread runs all but the log's, which the fault disk holds where order matters, so a seed always does the same.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -22,6 +21,7 @@ use nave_tsdb::{Options, Tsdb};
 use crate::check::{matchers, selection};
 use crate::content::{batch, labels, read, tenant};
 use crate::model::Model;
+use crate::rot::{self, Flips, can_refuse};
 use crate::script::{START_MS, Script, Setting, Step, Value, Write};
 
 pub const TENANTS: usize = 2;
@@ -29,7 +29,6 @@ const DIR: &str = "/data";
 const FUTURE_MAX_MS: i64 = 3_600_000;
 /// Tries until a write must succeed once nothing is wrong any more.
 const TRIES_MAX: usize = 3;
-/// How much of a step stands in an error.
 const STEP_CHARS_MAX: usize = 200;
 
 pub struct World {
@@ -44,7 +43,7 @@ pub struct World {
     /// Bits were flipped at some time.
     pub rotted: bool,
     /// Bits that were flipped since the store was closed.
-    fresh_rot: Vec<Incident>,
+    pub fresh_rot: Vec<Incident>,
     power_cuts: usize,
     registry: Registry,
     /// As counted in this life.
@@ -443,28 +442,6 @@ impl World {
         if self.disk.is_down() { Ok(()) } else { Err("writes fail on a disk that is well again".to_owned()) }
     }
 
-    fn rot(&mut self, flips: u8, pick: fn(&Path) -> bool) {
-        for _ in 0..flips {
-            self.fresh_rot.extend(self.disk.rot(pick));
-        }
-        self.rotted |= !self.fresh_rot.is_empty();
-    }
-
-    /// Without manifest or registry nothing can be said of the rest: the store names the file and does not open. Then
-    /// the file is restored from its copy; whether there was something to restore.
-    fn restore(&mut self, error: &str) -> bool {
-        let named = |incident: &Incident| {
-            can_refuse(&incident.path) && error.contains(&incident.path.display().to_string())
-        };
-        let named: Vec<_> = self.fresh_rot.extract_if(.., |incident| named(incident)).collect();
-        for Incident { path, what, .. } in &named {
-            if let What::Rotted { offset, mask } = what {
-                self.disk.flip(path, *offset, *mask);
-            }
-        }
-        !named.is_empty()
-    }
-
     fn keep_incidents(&mut self) {
         self.incidents.extend(self.disk.incidents());
     }
@@ -544,15 +521,18 @@ impl World {
         let options = self.options(Path::new(DIR));
         let disk = Arc::new(self.disk.clone());
         (self.registry, self.damaged_pages) = (Registry::default(), 0.0);
+        let flips = Flips::of(self.incidents.iter().chain(&self.disk.incidents()));
+        let log = rot::log(&self.disk);
         match Tsdb::open(options, disk, self.clock.clone(), &self.registry) {
             Ok(tsdb) => {
                 self.named = tsdb.replayed().damages.clone();
                 let cut = tsdb.replayed().cut_bytes;
-                if cut > 0 && self.rotted {
-                    // Nobody can tell a flipped bit there from a torn write.
+                if flips.reach_tail(&log, cut) {
+                    // Nobody can tell a flipped bit in the last record from a torn write.
                     self.named.push(format!("{cut} bytes were cut off the end of the log"));
                 }
                 self.tsdb = Some(tsdb);
+                flips.cost_only_their_records(&log, &self.disk)?;
                 self.counts.opened += 1;
                 self.note_floor()?;
                 let wrong = self.named.iter().find(|damage| !self.may_be_named(damage));
@@ -612,11 +592,6 @@ impl World {
             self.incidents.iter().chain(&now).rev().take(20).map(ToString::to_string).collect();
         format!("damage named: {:?}\nlast incidents, newest first:\n  {}", self.named, last.join("\n  "))
     }
-}
-
-/// Files that the store does not open without. They change while it is open, so they rot only while it is closed.
-fn can_refuse(path: &Path) -> bool {
-    path.ends_with("lock") || path.ends_with("manifest") || path.starts_with("/data/series")
 }
 
 fn count(n: &mut u32) -> u32 {
