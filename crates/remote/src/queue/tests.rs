@@ -205,7 +205,7 @@ async fn a_power_cut_at_any_byte_keeps_a_prefix() {
         bench.append(time).await.unwrap();
     }
     let mut lengths = std::collections::BTreeSet::new();
-    for torn in 0..400 {
+    for torn in 0..600 {
         let options = QueueOptions { fsync: false, ..options() };
         let after = Bench::open(bench.disk.after_power_cut(torn), options);
         after.append(100).await.unwrap();
