@@ -63,7 +63,7 @@ fn write_pages(columns: &[Vec<f64>], page_samples: usize) -> std::io::Result<Vec
 }
 
 fn read_pages(pages: &[Vec<u8>], mut column: impl FnMut(&[f64])) -> Result<(), Box<dyn Error>> {
-    let mut scratch = Scratch::new()?;
+    let mut scratch = Scratch::new();
     let mut values = Vec::new();
     for bytes in pages {
         let page = Page::open(Kind::Values, bytes.clone(), &mut scratch)?;
@@ -172,7 +172,7 @@ fn measure_block(
     let meta = writer.finish()?;
     let file = disk.open(path)?;
     let block = Block::open(LocalFile(Arc::clone(&file)), PageCache::none())?;
-    assert!(block.verify(&mut Scratch::new()?)?.is_empty());
+    assert!(block.verify(&mut Scratch::new())?.is_empty());
     let bytes = file.len()? - block.index_bytes();
     let per_sample = bytes as f64 / meta.samples as f64;
     writeln!(out, "{name:<8} block without label index {per_sample:.5} B/sample")?;

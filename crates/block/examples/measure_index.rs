@@ -118,7 +118,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     )?;
     writeln!(out, "together   {:.2} B/series", each(dictionary + postings + rows))?;
 
-    let (mut cache, mut scratch) = (RowCache::default(), Scratch::new()?);
+    let (mut cache, mut scratch) = (RowCache::default(), Scratch::new());
     let index = Index::open(parts, &mut scratch)?;
     let start = cpu_seconds();
     for (i, labels) in series.iter().enumerate() {

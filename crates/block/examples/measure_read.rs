@@ -58,7 +58,7 @@ fn read<R: ReadRange>(
     series: impl Iterator<Item = u32>,
     out: &mut Columns,
 ) -> Result<f64, Box<dyn Error>> {
-    let (mut scratch, mut damages, mut reads) = (Scratch::new()?, Vec::new(), 0);
+    let (mut scratch, mut damages, mut reads) = (Scratch::new(), Vec::new(), 0);
     let start = cpu_seconds();
     for ordinal in series {
         out.clear();
@@ -102,7 +102,7 @@ fn measure(
         held.bytes as f64 / f64::from(series * count),
         held.pages
     )?;
-    let (mut scratch, mut damages, start) = (Scratch::new()?, Vec::new(), cpu_seconds());
+    let (mut scratch, mut damages, start) = (Scratch::new(), Vec::new(), cpu_seconds());
     let mut cursor = none.cursor();
     while cursor.next(&mut scratch, &mut columns, &mut damages)?.is_some() {}
     let each = (cpu_seconds() - start) * 1e6 / f64::from(series);

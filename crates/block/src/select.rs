@@ -135,7 +135,7 @@ impl<'a> Step<'a> {
     /// Those of `found` that fit.
     fn narrow(&self, index: &Index, found: Postings, cancel: &Shutdown) -> Result<Postings, Error> {
         if self.cost > ROW_COST * found.len() as usize {
-            let mut scratch = Scratch::new().map_err(Error::io("no memory for a decompressor"))?;
+            let mut scratch = Scratch::new();
             let fits = |value: &str| self.matcher.matches(value);
             let kept = index.retain(&found, self.matcher.name(), &mut scratch, fits);
             return kept.map_err(Error::damaged("index", 0));

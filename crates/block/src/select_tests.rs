@@ -15,7 +15,7 @@ fn open(series: &[Labels]) -> Index {
     for labels in series {
         writer.push(labels).unwrap();
     }
-    Index::open(writer.finish().unwrap(), &mut Scratch::new().unwrap()).unwrap()
+    Index::open(writer.finish().unwrap(), &mut Scratch::new()).unwrap()
 }
 
 fn fleet() -> Vec<Labels> {

@@ -7,6 +7,7 @@
 //! A stream does not know its length: the page's directory says how many numbers and bytes it has.
 
 use std::io;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use pco::data_types::Number;
 use pco::wrapped::{FileCompressor, FileDecompressor};
@@ -173,10 +174,19 @@ impl Numbers {
 }
 
 /// Reads streams; keeps its decompression context and buffers.
+///
+/// A context is large and many readers meet no zstd at all, so it is made when it is needed first, and handed on to
+/// the next decoder afterwards.
+#[derive(Default)]
 pub(crate) struct Decoder {
-    zstd: zstd::bulk::Decompressor<'static>,
+    zstd: Option<zstd::bulk::Decompressor<'static>>,
     varints: Vec<u8>,
 }
+
+/// Contexts that wait for the next decoder.
+static SPARE: Mutex<Vec<zstd::bulk::Decompressor<'static>>> = Mutex::new(Vec::new());
+/// No more of them are kept.
+const SPARE_MAX: usize = 16;
 
 impl std::fmt::Debug for Decoder {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -184,9 +194,32 @@ impl std::fmt::Debug for Decoder {
     }
 }
 
+impl Drop for Decoder {
+    fn drop(&mut self) {
+        if let Some(zstd) = self.zstd.take() {
+            let mut spare = spare();
+            if spare.len() < SPARE_MAX {
+                spare.push(zstd);
+            }
+        }
+    }
+}
+
+fn spare() -> MutexGuard<'static, Vec<zstd::bulk::Decompressor<'static>>> {
+    // Contexts are as good as new whatever happened to their last user.
+    SPARE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 impl Decoder {
-    pub(crate) fn new() -> io::Result<Self> {
-        Ok(Self { zstd: zstd::bulk::Decompressor::new()?, varints: Vec::new() })
+    fn zstd(&mut self) -> io::Result<&mut zstd::bulk::Decompressor<'static>> {
+        let zstd = match self.zstd.take() {
+            Some(zstd) => zstd,
+            None => match spare().pop() {
+                Some(zstd) => zstd,
+                None => zstd::bulk::Decompressor::new()?,
+            },
+        };
+        Ok(self.zstd.insert(zstd))
     }
 
     /// The `count` numbers of a stream; the caller has bounded `count`.
@@ -207,7 +240,7 @@ impl Decoder {
         max: usize,
     ) -> Result<Vec<u8>, Damage> {
         let mut out = Vec::with_capacity(max);
-        let read = self.zstd.decompress_to_buffer(bytes, &mut out);
+        let read = self.zstd().and_then(|zstd| zstd.decompress_to_buffer(bytes, &mut out));
         read.map_err(|error| Damage::new(part, 0, format!("zstd: {error}")))?;
         Ok(out)
     }
@@ -227,9 +260,11 @@ impl Decoder {
     }
 
     fn take_varints(&mut self, bytes: &[u8], count: usize) -> Result<Numbers, Damage> {
-        self.varints.clear();
-        self.varints.reserve(count * VARINT_MAX);
-        let read = self.zstd.decompress_to_buffer(bytes, &mut self.varints);
+        let mut varints = std::mem::take(&mut self.varints);
+        varints.clear();
+        varints.reserve(count * VARINT_MAX);
+        let read = self.zstd().and_then(|zstd| zstd.decompress_to_buffer(bytes, &mut varints));
+        self.varints = varints;
         read.map_err(|error| Damage::new("stream", 0, format!("zstd: {error}")))?;
         let mut out = Vec::with_capacity(count);
         let (mut rest, mut seen) = (&self.varints[..], 0);
@@ -282,7 +317,7 @@ mod tests {
     }
 
     fn check(values: &[i64], trial: Trial) -> Codec {
-        let mut decoder = Decoder::new().unwrap();
+        let mut decoder = Decoder::default();
         let mut fast = Vec::new();
         let codec = Encoder::new(Effort::Fast).unwrap().put(values, trial, &mut fast).unwrap();
         assert_eq!(wide(decoder.take(codec, &fast, values.len()).unwrap()), values);
@@ -324,7 +359,7 @@ mod tests {
 
         #[test]
         fn foreign_bytes_are_damage_or_numbers(bytes in prop::collection::vec(any::<u8>(), 0..200), count in 1usize..300) {
-            let mut decoder = Decoder::new().unwrap();
+            let mut decoder = Decoder::default();
             for codec in [Codec::Zstd, Codec::Pco64, Codec::Pco32, Codec::Pco16] {
                 if let Ok(numbers) = decoder.take(codec, &bytes, count) {
                     assert_eq!(wide(numbers).len(), count);

@@ -37,6 +37,14 @@ pub trait Select: Send + Sync {
 
     /// Since when which past has changed; for caches of answers.
     fn watermark(&self) -> Watermark;
+
+    /// How many series `matchers` select at most, when finding and reading them takes neither I/O nor waiting, so that
+    /// futures of `open` with [`Selection::may_block`] and of `fetch` resolve when first polled. `None` where that is
+    /// not known. Answers without looking at series.
+    fn at_hand(&self, scope: &Scope, matchers: &[Matcher], range: TimeRange) -> Option<usize> {
+        let _ = (scope, matchers, range);
+        None
+    }
 }
 
 /// What a reader may see: its tenant, and matchers that are always enforced.
@@ -110,6 +118,8 @@ pub struct Selection {
     pub budget: Budget,
     /// Ends the work early.
     pub cancel: Shutdown,
+    /// The thread that polls may block: files are read on it, not on another one.
+    pub may_block: bool,
 }
 
 impl Selection {
@@ -127,6 +137,7 @@ impl Selection {
             limit: None,
             budget: Budget::unlimited(),
             cancel: Shutdown::new(),
+            may_block: false,
         }
     }
 }

@@ -1,7 +1,8 @@
 //! Runs queries: parses and plans them, lets a bounded number of them run at once, and ends those that
 //! take too long, take too much memory, are canceled or panic.
 //!
-//! - A query runs on one blocking thread of the runtime and on the CPU pool, never on a runtime worker.
+//! - A query runs on one blocking thread of the runtime and on the CPU pool. Only one that is known to take well
+//!   under a millisecond ([`small`]) runs where it is asked: handing it to another thread would take longer.
 //! - A query whose future is dropped ends soon.
 //! - A panic is an internal error of that query and of nothing else.
 
@@ -9,6 +10,7 @@ mod cache;
 mod metric;
 mod reuse;
 mod run;
+mod small;
 #[cfg(test)]
 mod tests;
 
@@ -248,6 +250,7 @@ impl Engine {
         let entered = self.clock.monotonic();
         let followed = Followed::begin(&self.options.follow, asked(query, steps, is_instant, options.origin));
         let budget = self.options.memory.child("query", self.options.query_memory_bytes_max);
+        let is_small = small::is_small(&plan, steps, &*store, &options.scope);
         let context = Context::new(Parts {
             store,
             scope: options.scope,
@@ -262,18 +265,24 @@ impl Engine {
         });
         let job = Job { plan, steps, is_instant, query: query.to_owned(), limit: options.limit, context };
         let running = self.metrics.running();
-        let mut work = tokio::task::spawn_blocking(move || {
+        let work = move || {
             let result = job.run();
             drop((permit, running));
             result
-        });
-        let result = tokio::select! {
-            done = &mut work => done.unwrap_or_else(|lost| Err(QueryError::Internal(lost.to_string()))),
-            () = &mut deadline => {
-                stop.store(1, Ordering::Release);
-                Err(QueryError::Timeout(EVALUATION))
+        };
+        let result = if is_small {
+            work()
+        } else {
+            tokio::select! {
+                done = tokio::task::spawn_blocking(work) => {
+                    done.unwrap_or_else(|lost| Err(QueryError::Internal(lost.to_string())))
+                }
+                () = &mut deadline => {
+                    stop.store(1, Ordering::Release);
+                    Err(QueryError::Timeout(EVALUATION))
+                }
+                () = cancel.cancelled() => Err(QueryError::Canceled(EVALUATION)),
             }
-            () = cancel.cancelled() => Err(QueryError::Canceled(EVALUATION)),
         };
         let mut answer = match result {
             Ok(answer) => answer,

@@ -216,6 +216,17 @@ impl Index {
         Ok(kept)
     }
 
+    /// How many series all of `matchers` fit at most, as far as those tell that name a value; `None` without any.
+    pub(crate) fn at_most(&self, matchers: &[&Matcher]) -> Option<usize> {
+        matchers.iter().filter_map(|matcher| self.named(matcher)).map(<[u32]>::len).min()
+    }
+
+    /// The series with the value that `matcher` names, if it names one.
+    fn named(&self, matcher: &Matcher) -> Option<&[u32]> {
+        let list = || self.names.get(matcher.name())?.get(matcher.value());
+        (cost(matcher) == 0).then(|| list().map_or(&[][..], Vec::as_slice))
+    }
+
     fn candidates<'m>(
         &self,
         matchers: &[&'m Matcher],
@@ -223,15 +234,19 @@ impl Index {
     ) -> Result<Candidates<'m>, SelectError> {
         let mut found: Option<Postings> = None;
         let mut later = Vec::new();
-        // Matchers that an absent label does not fit give candidates, the cheap ones first.
+        // Matchers that an absent label does not fit give candidates, the cheap ones first, and of those that name
+        // a value the one with the fewest series.
         let mut order: Vec<&Matcher> = matchers.iter().copied().filter(|m| !matches_everything(m)).collect();
-        order.sort_by_key(|matcher| cost(matcher));
+        order.sort_by_cached_key(|matcher| (cost(matcher), self.named(matcher).map_or(0, <[u32]>::len)));
         for matcher in order {
             let values = self.names.get(matcher.name());
             let count = values.map_or(0, BTreeMap::len);
             let few = found.as_ref().is_some_and(|found| found.len() < count);
             match &mut found {
                 _ if few && cost(matcher) > 1 => later.push(matcher),
+                Some(found) if cost(matcher) == 0 => {
+                    postings::retain_in(found, self.named(matcher).unwrap_or_default(), true);
+                }
                 Some(found) if matcher.matches_empty() => {
                     postings::retain_in(found, &gather(values, matcher, false, cancel)?, false);
                 }

@@ -153,9 +153,8 @@ impl Source {
     }
 
     /// Reads labels, best in order of ordinals.
-    pub(crate) fn rows(&self) -> Result<Rows<'_>, String> {
-        let scratch = Scratch::new().map_err(|error| error.to_string())?;
-        Ok(Rows { index: self.block.index(), cache: RowCache::default(), scratch })
+    pub(crate) fn rows(&self) -> Rows<'_> {
+        Rows { index: self.block.index(), cache: RowCache::default(), scratch: Scratch::new() }
     }
 
     /// Appends the samples of a series in `range` to `columns`, which is empty. What is damaged is left out and told to
@@ -176,18 +175,10 @@ impl Source {
 }
 
 /// What reading reuses from series to series.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Reading {
     scratch: Scratch,
     damages: Vec<nave_block::Error>,
-}
-
-impl Reading {
-    pub(crate) fn new() -> Result<Self, SelectError> {
-        let scratch = Scratch::new()
-            .map_err(|error| SelectError::Storage(format!("no memory for a decompressor: {error}")))?;
-        Ok(Self { scratch, damages: Vec::new() })
-    }
 }
 
 /// Reads the labels of a block's series.

@@ -48,7 +48,7 @@ fn the_second_read_is_a_hit_and_a_dropped_block_is_forgotten() {
     let budget = Budget::new("pages", 64 << 20);
     let cache = PageCache::new(budget.clone());
     let block = Block::open(written(BlockId(1)), cache.clone()).unwrap();
-    let mut scratch = Scratch::new().unwrap();
+    let mut scratch = Scratch::new();
     read(&block, 7, &mut scratch);
     let first = cache.counts();
     assert_eq!((first.hits, first.misses, first.pages), (0, 2, 2));
@@ -63,7 +63,7 @@ fn the_second_read_is_a_hit_and_a_dropped_block_is_forgotten() {
 #[test]
 fn the_budget_holds_and_pages_that_are_asked_for_again_stay() {
     let whole = Block::open(written(BlockId(1)), PageCache::new(Budget::new("all", 64 << 20))).unwrap();
-    let mut scratch = Scratch::new().unwrap();
+    let mut scratch = Scratch::new();
     (0..SERIES).for_each(|series| read(&whole, series, &mut scratch));
     let budget = Budget::new("pages", whole.cache().counts().bytes / 4);
     let cache = PageCache::new(budget.clone());
@@ -93,7 +93,7 @@ fn readers_at_the_same_time() {
         for reader in 0..4 {
             let block = &block;
             scope.spawn(move || {
-                let mut scratch = Scratch::new().unwrap();
+                let mut scratch = Scratch::new();
                 (0..600).for_each(|i| read(block, (i * 37 + reader * 50) % SERIES, &mut scratch));
             });
         }

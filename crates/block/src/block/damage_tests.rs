@@ -93,12 +93,12 @@ fn check(bytes: Vec<u8>, series: &[(Labels, Columns)], at: usize) {
             // Where it was the index, the pages are whole.
             if let Ok(block) = Block::open_pages(bytes, PageCache::none()) {
                 assert!(block.ids().unwrap().iter().copied().eq(40..40 + series.len() as u32));
-                assert!(block.verify(&mut Scratch::new().unwrap()).unwrap().is_empty());
+                assert!(block.verify(&mut Scratch::new()).unwrap().is_empty());
             }
             return;
         }
     };
-    let mut scratch = Scratch::new().unwrap();
+    let mut scratch = Scratch::new();
     let found = block.verify(&mut scratch).unwrap();
     assert!(!found.is_empty(), "byte {at} was not noticed");
     assert!(found.iter().all(|error| matches!(error, Error::Damaged { .. })), "byte {at}: {found:?}");
@@ -151,7 +151,7 @@ fn damage_costs_its_page() {
     bytes[offset + 9] ^= 4;
     let block = Block::open(bytes, PageCache::none()).unwrap();
     let mut cursor = block.cursor();
-    let (mut scratch, mut out, mut damages) = (Scratch::new().unwrap(), Columns::default(), Vec::new());
+    let (mut scratch, mut out, mut damages) = (Scratch::new(), Columns::default(), Vec::new());
     let mut whole = 0;
     for (_, expected) in &series {
         cursor.next(&mut scratch, &mut out, &mut damages).unwrap().unwrap();
@@ -181,7 +181,7 @@ fn sealed(bytes: &[u8]) -> Vec<std::ops::Range<usize>> {
 #[test]
 fn forged_files_do_not_panic() {
     let series = fleet();
-    let (mut scratch, mut out, mut damages) = (Scratch::new().unwrap(), Columns::default(), Vec::new());
+    let (mut scratch, mut out, mut damages) = (Scratch::new(), Columns::default(), Vec::new());
     for kind in [FileKind::Block, FileKind::Part] {
         let bytes = written(kind, &series);
         for range in sealed(&bytes) {

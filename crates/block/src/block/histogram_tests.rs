@@ -71,7 +71,7 @@ fn cut(columns: &Columns, range: TimeRange) -> Columns {
 
 fn check(all: &[Columns], page_samples: usize) -> Block<Vec<u8>> {
     let block = Block::open(write(all, page_samples), PageCache::none()).unwrap();
-    let mut scratch = Scratch::new().unwrap();
+    let mut scratch = Scratch::new();
     let (mut damages, mut out) = (Vec::new(), Columns::default());
     assert!(block.verify(&mut scratch).unwrap().is_empty());
     let mut cursor = block.cursor();

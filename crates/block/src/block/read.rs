@@ -222,7 +222,7 @@ impl<R: ReadRange> Block<R> {
     /// # Errors
     /// When the source fails.
     pub fn ids_left(&self) -> Result<(Vec<u32>, Vec<Error>), Error> {
-        let mut scratch = Scratch::new().map_err(Error::io("no memory for a decompressor"))?;
+        let mut scratch = Scratch::new();
         let mut ids = vec![NO_ID; self.meta.series as usize];
         let mut damages = Vec::new();
         for entry in self.pages(Kind::Ids) {
@@ -346,7 +346,7 @@ fn open_index(source: &impl ReadRange, footer: &Footer) -> Result<Index, Error> 
         postings: read_section(source, footer.postings)?,
         rows: read_section(source, footer.rows)?,
     };
-    let mut scratch = Scratch::new().map_err(Error::io("no memory for a decompressor"))?;
+    let mut scratch = Scratch::new();
     Index::open(parts, &mut scratch).map_err(Error::damaged("index", footer.dictionary.offset))
 }
 

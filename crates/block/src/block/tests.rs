@@ -31,7 +31,7 @@ fn open(bytes: Vec<u8>) -> Result<Block<Vec<u8>>, Error> {
 
 /// All samples of a series, or its first damage.
 fn read_one<R: ReadRange>(block: &Block<R>, ordinal: u32) -> Result<(Vec<i64>, Vec<f64>), Error> {
-    let (mut scratch, mut out, mut damages) = (Scratch::new().unwrap(), Columns::default(), Vec::new());
+    let (mut scratch, mut out, mut damages) = (Scratch::new(), Columns::default(), Vec::new());
     block.read(ordinal, TimeRange::ALL, &mut scratch, &mut out, &mut damages)?;
     match damages.pop() {
         Some(damage) => Err(damage),
@@ -78,7 +78,7 @@ fn written(series: &[Series]) -> Vec<u8> {
 /// Everything of a block, or its first error.
 fn read_all<R: ReadRange>(source: R) -> Result<Vec<Series>, Error> {
     let block = Block::open(source, PageCache::none())?;
-    let (mut scratch, mut cache) = (Scratch::new().unwrap(), crate::index::RowCache::default());
+    let (mut scratch, mut cache) = (Scratch::new(), crate::index::RowCache::default());
     let mut all = Vec::new();
     for series in 0..block.meta().series {
         let labels = block
@@ -111,7 +111,7 @@ fn a_block_comes_back_from_a_file_and_from_bytes() {
     assert_same(&read_all(LocalFile(file)).unwrap(), &fleet());
     let block = open(written(&fleet())).unwrap();
     assert_eq!(block.meta(), &meta);
-    assert!(block.verify(&mut Scratch::new().unwrap()).unwrap().is_empty());
+    assert!(block.verify(&mut Scratch::new()).unwrap().is_empty());
     // Two targets differ in their times; four lengths of series, one of them in three pieces.
     let columns: u32 = block.pages(Kind::Times).iter().map(|page| page.last - page.first + 1).sum();
     assert_eq!(columns, 2 * (1 + 1 + 3));

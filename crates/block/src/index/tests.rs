@@ -22,7 +22,7 @@ fn write(series: &[Labels]) -> Parts {
 }
 
 fn open(parts: Parts) -> Result<Index, Damage> {
-    Index::open(parts, &mut Scratch::new().unwrap())
+    Index::open(parts, &mut Scratch::new())
 }
 
 fn fleet() -> Vec<Labels> {
@@ -44,7 +44,7 @@ fn fleet() -> Vec<Labels> {
 fn series_are_found_and_come_back() {
     let series = fleet();
     let index = open(write(&series)).unwrap();
-    let (mut cache, mut scratch) = (RowCache::default(), Scratch::new().unwrap());
+    let (mut cache, mut scratch) = (RowCache::default(), Scratch::new());
     for (i, labels) in series.iter().enumerate() {
         assert_eq!(index.labels(i as u32, &mut cache, &mut scratch).unwrap(), *labels);
         for (name, value) in labels {
@@ -74,7 +74,7 @@ fn a_cache_of_another_index_is_emptied() {
     let one = fleet();
     let other: Vec<Labels> = one.iter().skip(1).cloned().collect();
     let (a, b) = (open(write(&one)).unwrap(), open(write(&other)).unwrap());
-    let (mut cache, mut scratch) = (RowCache::default(), Scratch::new().unwrap());
+    let (mut cache, mut scratch) = (RowCache::default(), Scratch::new());
     for i in 0..300 {
         assert_eq!(a.labels(i, &mut cache, &mut scratch).unwrap(), one[i as usize]);
         assert_eq!(b.labels(i, &mut cache, &mut scratch).unwrap(), other[i as usize]);
@@ -86,7 +86,7 @@ fn an_empty_index_and_a_series_without_labels() {
     let index = open(write(&[])).unwrap();
     assert_eq!((index.series(), index.symbols()), (0, 0));
     let index = open(write(&[Labels::empty()])).unwrap();
-    let labels = index.labels(0, &mut RowCache::default(), &mut Scratch::new().unwrap());
+    let labels = index.labels(0, &mut RowCache::default(), &mut Scratch::new());
     assert_eq!(labels.unwrap(), Labels::empty());
 }
 
@@ -116,7 +116,7 @@ fn every_flipped_byte_is_named_damage() {
         (|parts| &mut parts.postings, "index postings"),
         (|parts| &mut parts.rows, "index rows"),
     ];
-    let mut scratch = Scratch::new().unwrap();
+    let mut scratch = Scratch::new();
     for (part, name) in each {
         let mut noticed_late = 0;
         for at in 0..part(&mut parts.clone()).len() {
@@ -187,7 +187,7 @@ fn forged_parts_do_not_panic() {
             part(&mut forged)[at] ^= flip;
             seal(part(&mut forged));
             let Ok(index) = open(forged) else { continue };
-            let (mut cache, mut scratch) = (RowCache::default(), Scratch::new().unwrap());
+            let (mut cache, mut scratch) = (RowCache::default(), Scratch::new());
             _ = index.labels(5, &mut cache, &mut scratch);
             _ = index.labels(199, &mut cache, &mut scratch);
             _ = index.postings_where("pod", "", |_| Ok::<_, Damage>(true));
@@ -208,7 +208,7 @@ proptest! {
         let series = sets.iter().filter(|set| usable(set)).map(|set| Labels::from_pairs(set).unwrap());
         let series = sorted(series.collect());
         let index = open(write(&series)).unwrap();
-        let (mut cache, mut scratch) = (RowCache::default(), Scratch::new().unwrap());
+        let (mut cache, mut scratch) = (RowCache::default(), Scratch::new());
         for (i, labels) in series.iter().enumerate() {
             assert_eq!(&index.labels(i as u32, &mut cache, &mut scratch).unwrap(), labels);
         }

@@ -1,12 +1,10 @@
 //! What decoding needs and keeps.
 
-use std::io;
-
 use crate::block::Run;
 use crate::stream::Decoder;
 
 /// What decoding needs and keeps: compression contexts and buffers. One per thread.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Scratch {
     pub(super) decoder: Decoder,
     pub(super) main: Vec<i64>,
@@ -15,12 +13,10 @@ pub struct Scratch {
 }
 
 impl Scratch {
-    /// Empty buffers.
-    ///
-    /// # Errors
-    /// When there is no memory for the decompressor.
-    pub fn new() -> io::Result<Self> {
-        Ok(Self { decoder: Decoder::new()?, main: Vec::new(), distance: Vec::new(), run: Run::default() })
+    /// Empty buffers. What is large is made when it is needed.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
     }
 
     pub(crate) fn decoder(&mut self) -> &mut Decoder {

@@ -18,7 +18,7 @@ fn write_values(columns: &[Vec<f64>]) -> Vec<u8> {
 }
 
 fn read_values(bytes: &[u8]) -> Result<Vec<Vec<u64>>, crate::Damage> {
-    let mut scratch = Scratch::new().unwrap();
+    let mut scratch = Scratch::new();
     let page = Page::open(Kind::Values, bytes.to_vec(), &mut scratch)?;
     let read = |i| {
         let mut out = Vec::new();
@@ -89,7 +89,7 @@ fn constants_and_copies_take_no_stream() {
 #[test]
 fn columns_know_their_series_and_times() {
     let bytes = write_values(&assorted());
-    let page = Page::open(Kind::Values, bytes.clone(), &mut Scratch::new().unwrap()).unwrap();
+    let page = Page::open(Kind::Values, bytes.clone(), &mut Scratch::new()).unwrap();
     for i in 0..page.columns() {
         assert_eq!(page.origin(i), Some(origin(i)));
     }
@@ -107,7 +107,7 @@ fn times_come_back() {
     columns.iter().for_each(|column| writer.push_numbers(column));
     let mut bytes = Vec::new();
     writer.finish(&mut bytes).unwrap();
-    let mut scratch = Scratch::new().unwrap();
+    let mut scratch = Scratch::new();
     let page = Page::open(Kind::Times, bytes.clone(), &mut scratch).unwrap();
     for (i, column) in columns.iter().enumerate() {
         let mut out = Vec::new();

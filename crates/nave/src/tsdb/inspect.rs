@@ -136,7 +136,7 @@ fn file(out: &mut impl Write, path: &Path) -> Result<()> {
 
 /// Pages by kind, with their share of the file, and how the numbers in them are coded.
 fn pages(out: &mut impl Write, block: &Block<LocalFile>) -> Result<()> {
-    let mut scratch = Scratch::new().context("no memory for a decompressor")?;
+    let mut scratch = Scratch::new();
     let mut damaged = 0;
     for (kind, what) in [
         (Kind::Values, "values"),

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 
+use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use nave_base::Shutdown;
 use nave_base::budget::{Budget, Charge};
@@ -123,9 +124,12 @@ impl Context {
         self.0.meter.as_ref()
     }
 
-    /// Waits for I/O; only on the thread of the query.
-    pub(crate) fn wait<T>(&self, work: BoxFuture<'_, T>) -> T {
-        self.0.runtime.block_on(work)
+    /// Waits for I/O; only on the thread of the query. What is ready at once may also be had on a runtime worker.
+    pub(crate) fn wait<T>(&self, mut work: BoxFuture<'_, T>) -> T {
+        match (&mut work).now_or_never() {
+            Some(done) => done,
+            None => self.0.runtime.block_on(work),
+        }
     }
 
     /// The error if the query has to stop.

@@ -95,7 +95,8 @@ impl Scan {
         self.charge = Some(self.context.charge(range.len() * column::bytes(self.steps))?);
         let pages = self.context.wait(selected.fetch(range.clone()))?;
         let one = |state: &mut (Columns, Scratch), index: usize| self.one(&*pages, index, state);
-        let done: Vec<Result<(Column, Notes)>> = if range.len() * self.steps < PARALLEL_MIN {
+        let is_small = range.len() < 2 || range.len() * self.steps < PARALLEL_MIN;
+        let done: Vec<Result<(Column, Notes)>> = if is_small {
             let mut state = Default::default();
             range.clone().map(|index| one(&mut state, index)).collect()
         } else {
@@ -189,6 +190,7 @@ pub(crate) fn selection(source: &Source, steps: Steps, context: &Context) -> Sel
         },
         budget: context.budget().clone(),
         cancel: context.cancel().clone(),
+        may_block: true,
         ..Selection::new(source.matchers.clone(), source.range)
     }
 }

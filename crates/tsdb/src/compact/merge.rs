@@ -100,7 +100,7 @@ fn run(
     throttle: &mut Throttle<'_>,
     report: &mut Report,
 ) -> Result<(), Error> {
-    let mut scratch = new_scratch()?;
+    let mut scratch = Scratch::new();
     let mut streams: Vec<_> = inputs.iter().map(Stream::of).collect();
     for stream in &mut streams {
         stream.advance(store, &mut scratch, report)?;
@@ -126,11 +126,6 @@ fn run(
     }
     report.meta = writer.map(BlockWriter::finish).transpose()?;
     Ok(())
-}
-
-pub(super) fn new_scratch() -> Result<Scratch, Error> {
-    let wrong = |source| nave_block::Error::Io { what: "no memory for a decompressor", source };
-    Ok(Scratch::new().map_err(wrong)?)
 }
 
 fn open_once<'w>(writer: &'w mut Option<BlockWriter>, output: &Output) -> Result<&'w mut BlockWriter, Error> {

@@ -102,7 +102,7 @@ impl World {
         let mut all: BTreeMap<String, Merged> = BTreeMap::new();
         for entry in files {
             let block = entry.block().unwrap();
-            let mut scratch = Scratch::new().unwrap();
+            let mut scratch = Scratch::new();
             let (ids, mut damages) = (block.ids().unwrap(), Vec::new());
             for ordinal in 0..block.meta().series {
                 let mut columns = Columns::default();

@@ -91,7 +91,7 @@ fn files(disk: &MemoryDisk) -> Vec<File> {
 fn read(disk: &MemoryDisk, path: &Path) -> BTreeMap<u32, Vec<i64>> {
     let file = LocalFile(disk.open(path).unwrap());
     let block = Block::open(file, PageCache::none()).unwrap();
-    let (ids, mut scratch) = (block.ids().unwrap(), verify::scratch().unwrap());
+    let (ids, mut scratch) = (block.ids().unwrap(), nave_block::Scratch::new());
     let mut rows = RowCache::default();
     let mut one = |ordinal: u32| {
         // In a block the numbers are a hint that may be lost.

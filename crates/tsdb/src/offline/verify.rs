@@ -145,22 +145,17 @@ fn check_file(
 
 /// The damaged pages of a file, or why it cannot be read.
 pub(super) fn damaged_pages(block: &Block<LocalFile>) -> Result<Vec<String>, Error> {
-    let found = block.verify(&mut scratch()?);
+    let found = block.verify(&mut Scratch::new());
     Ok(match found {
         Ok(damages) => damages.iter().map(ToString::to_string).collect(),
         Err(error) => vec![error.to_string()],
     })
 }
 
-pub(super) fn scratch() -> Result<Scratch, Error> {
-    Scratch::new()
-        .map_err(|source| nave_block::Error::Io { what: "no memory for a decompressor", source }.into())
-}
-
 /// All labels can be built and ascend.
 fn check_index(block: &Block<LocalFile>) -> Result<(), String> {
     let Some(index) = block.index() else { return Err("it has no label index".to_owned()) };
-    let mut scratch = Scratch::new().map_err(|error| error.to_string())?;
+    let mut scratch = Scratch::new();
     let (mut rows, mut last) = (RowCache::default(), None::<Labels>);
     for ordinal in 0..index.series() {
         let labels = index.labels(ordinal, &mut rows, &mut scratch).map_err(|damage| damage.to_string())?;

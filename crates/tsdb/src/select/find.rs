@@ -236,10 +236,7 @@ impl Gather<'_> {
             damaged(source, what);
             Arc::from([])
         });
-        let mut rows = match source.rows() {
-            Ok(rows) => rows,
-            Err(what) => return Err(SelectError::Storage(what)),
-        };
+        let mut rows = source.rows();
         for (step, ordinal) in postings.iter().enumerate() {
             check_cancel(step, self.wanted.cancel)?;
             let id = ids.get(ordinal as usize).copied().unwrap_or(NO_ID);

@@ -126,7 +126,7 @@ fn in_block(
 }
 
 fn of_rows(source: &Source, found: &Postings, name: Option<&str>) -> Result<Vec<String>, String> {
-    let mut rows = source.rows()?;
+    let mut rows = source.rows();
     let mut items = BTreeSet::new();
     for ordinal in found {
         let labels = rows.labels(ordinal)?;

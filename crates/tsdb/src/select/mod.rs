@@ -68,12 +68,12 @@ impl Reader {
     }
 }
 
-/// Runs `work` where it may block, when it has files to read.
+/// Runs `work` where it may block, when it has files to read: here, if the caller's thread may.
 async fn run<T: Send + 'static>(
     session: Session,
     work: impl FnOnce(Session) -> Result<T, SelectError> + Send + 'static,
 ) -> Result<T, SelectError> {
-    if !session.reads_files() {
+    if session.selection.may_block || !session.reads_files() {
         return work(session);
     }
     let done = tokio::task::spawn_blocking(move || work(session)).await;
@@ -147,6 +147,16 @@ impl Select for Tsdb {
     fn watermark(&self) -> Watermark {
         let (epoch, settled) = self.head().settled();
         Watermark { epoch, settled: Timestamp(settled) }
+    }
+
+    fn at_hand(&self, scope: &Scope, own: &[Matcher], range: TimeRange) -> Option<usize> {
+        let reader = self.reader();
+        if !reader.head.is_ready() || reader.catalog.pin().readable(&scope.tenant, range).next().is_some() {
+            return None;
+        }
+        let Some(partition) = reader.head.find_partition(&scope.tenant) else { return Some(0) };
+        let all: Vec<&Matcher> = scope.matchers.iter().chain(own).collect();
+        partition.index.read().at_most(&all)
     }
 }
 

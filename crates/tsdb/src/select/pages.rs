@@ -103,7 +103,7 @@ impl Shared {
         }
         let charge = self.budget.charge(size_of::<Workspace>())?;
         let [next, series, spare] = Default::default();
-        Ok(Workspace { reading: Reading::new()?, next, series, spare, charge })
+        Ok(Workspace { reading: Reading::default(), next, series, spare, charge })
     }
 
     fn give_back(&self, mut workspace: Workspace) -> Result<(), SelectError> {

@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
+use futures_util::FutureExt as _;
 use nave_base::clock::FakeClock;
 use nave_base::disk::{Disk, MemoryDisk, SharedDisk};
 use nave_base::metric::Registry;
@@ -317,11 +318,23 @@ impl World {
         assert_eq!(given, expect, "seed {seed}, {selection:?}");
         let names: Vec<_> = came.iter().map(|(labels, _)| labels.clone()).collect();
         assert!(names.is_sorted_by(|a, b| a < b), "seed {seed}: {names:?}");
+        self.check_at_hand(&selection, came.len(), seed);
         let limit = self.below(5) as usize;
         let limited = Selection { limit: Some(limit), ..selection.clone() };
         let few: Vec<_> = read(&self.tsdb, &limited).await;
         assert_eq!(few, came[..limit.min(came.len())], "seed {seed}");
         self.check_listing(Selection { replica_labels: vec![], ..selection }, seed).await;
+    }
+
+    /// What is at hand resolves at once and is no more than was said; with `may_block` everything resolves at once.
+    fn check_at_hand(&self, selection: &Selection, came: usize, seed: u64) {
+        let Selection { scope, matchers, range, .. } = selection;
+        let most = self.tsdb.at_hand(scope, matchers, *range);
+        assert!(most.is_none_or(|most| came <= most), "seed {seed}: {came} series, at most {most:?}");
+        let blocking = Selection { may_block: true, ..selection.clone() };
+        let opened = self.tsdb.open(blocking).now_or_never().expect("at once").unwrap();
+        assert_eq!(opened.len(), came, "seed {seed}");
+        assert!(opened.fetch(0..came).now_or_never().is_some());
     }
 
     async fn check_listing(&self, selection: Selection, seed: u64) {
