@@ -6,7 +6,7 @@
 //! Answers agree when they have the same series and times and bit-equal values (every NaN is one), or errors of the same
 //! type. Looser is only what [`compare`] lists, with the reason; what 3.14 does otherwise stands in [`known`].
 
-mod compare;
+pub(crate) mod compare;
 mod data;
 mod grammar;
 

@@ -5,6 +5,7 @@
 mod bridge;
 mod cluster;
 mod compliance;
+mod dashboards;
 mod differential;
 mod doctor;
 mod durability;

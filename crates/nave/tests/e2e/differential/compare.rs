@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 /// Selectors that find native histograms.
-pub(super) const NATIVE: [&str; 4] = ["latency_native", "latency_custom", "mixed", "latency_.*"];
+pub(crate) const NATIVE: [&str; 4] = ["latency_native", "latency_custom", "mixed", "latency_.*"];
 
 /// How much looser than bit by bit.
 #[derive(Debug, Clone, Copy)]
@@ -54,7 +54,7 @@ fn slack(query: &str, is_range: bool) -> Slack {
 }
 
 /// What is not the same, if anything.
-pub(super) fn difference(query: &str, ours: &Value, theirs: &Value) -> Option<String> {
+pub(crate) fn difference(query: &str, ours: &Value, theirs: &Value) -> Option<String> {
     if ours["status"] == "error" || theirs["status"] == "error" {
         // 3.5 counts only matches that give a result, 3.14 all of them.
         let stricter =
