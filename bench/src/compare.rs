@@ -102,6 +102,7 @@ async fn one(
     std::fs::write(def.dir().join("facts.json"), serde_json::to_vec_pretty(facts)?)?;
 
     if !queries.is_empty() {
+        query::growth(def, &server, facts, r).await?;
         let before = server.usage()?;
         r.queries = query::run(def, &server, queries, facts, warm).await?;
         r.add("queries, CPU in all", "CPU-s", server.usage()?.cpu_seconds - before.cpu_seconds);
@@ -151,6 +152,7 @@ pub async fn query_only(place: Place, ask: Ask) -> Result<()> {
         let server = Server::start(def, false).await?;
         r.add("start until ready", "s", server.ready_seconds);
         server.settle(def, Duration::from_secs(30)).await?;
+        query::growth(def, &server, &facts, &mut r).await?;
         r.queries = query::run(def, &server, &queries, &facts, ask.warm).await?;
         r.add("peak RSS", "MiB", server.usage()?.peak_rss_mib);
         server.stop().await?;

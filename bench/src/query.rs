@@ -1,6 +1,6 @@
 //! Queries: latency, CPU, and whether the targets agree.
 
-use crate::report::quantile;
+use crate::report::{Round, quantile};
 use crate::server::{self, Def, Server};
 use crate::write::Facts;
 use anyhow::{Context, Result};
@@ -220,6 +220,31 @@ pub async fn run(
         out.push(m);
     }
     Ok(out)
+}
+
+/// The heaviest queries, whose memory is measured: name, expression, range.
+const HEAVY: [(&str, &str, Option<&str>); 2] = [
+    ("peak growth of count by (__name__)", "count({__name__=~\".+\"}) by (__name__)", None),
+    ("peak growth of rate over all pods, 6 h", "rate(container_cpu_usage_seconds_total[5m])", Some("6h")),
+];
+
+/// How much memory each of the heaviest queries takes on top of what is resident before it. Comes before all other
+/// queries, whose garbage would hide it.
+pub async fn growth(def: &Def, server: &Server, facts: &Facts, r: &mut Round) -> Result<()> {
+    let client = Client::new(def)?;
+    for (name, expr, range) in HEAVY {
+        let (range, step) = (range.map(str::to_string), Some("60s".to_string()));
+        let query = Query { name: name.into(), expr: expr.into(), range, step, api: None };
+        let (api, args) = query.request(facts.start_ms, facts.end_ms)?;
+        server.restart_peak()?;
+        let before = server.peak_mib()?;
+        if let Err(error) = client.ask(api, &args).await {
+            r.remarks.push(format!("{name}: {error:#}"));
+            continue;
+        }
+        r.add(name, "MiB", server.peak_mib()? - before);
+    }
+    Ok(())
 }
 
 fn time(ms: i64) -> String {

@@ -7,6 +7,7 @@ use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 /// One `[[target]]` of a targets file.
@@ -150,6 +151,8 @@ pub struct Server {
     /// Seconds from the start of the process until it was ready.
     pub ready_seconds: f64,
     pub started: Instant,
+    /// VmHWM before it was last set back, MiB as the bits of a double.
+    peak_before: AtomicU64,
 }
 
 impl Server {
@@ -186,7 +189,7 @@ impl Server {
             .spawn()
             .with_context(|| def.command[0].clone())?;
         let pid = child.id().to_string();
-        Ok(Server { child, pid, ready_seconds: 0.0, started })
+        Ok(Server { child, pid, ready_seconds: 0.0, started, peak_before: AtomicU64::new(0) })
     }
 
     /// Waits until the target says that it can be used.
@@ -229,6 +232,19 @@ impl Server {
         self.kill()
     }
 
+    /// Lets VmHWM begin again at what is resident now; [`Server::usage`] still knows the peak before.
+    pub fn restart_peak(&self) -> Result<()> {
+        self.peak_before.store(self.usage()?.peak_rss_mib.to_bits(), Relaxed);
+        fs::write(format!("/proc/{}/clear_refs", self.pid), "5").context("clear_refs")
+    }
+
+    /// VmHWM since the last [`Server::restart_peak`], MiB.
+    pub fn peak_mib(&self) -> Result<f64> {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.pid))?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).context("no VmHWM")?;
+        Ok(line.trim().trim_end_matches(" kB").parse::<f64>()? / 1024.0)
+    }
+
     pub fn usage(&self) -> Result<Usage> {
         let status = fs::read_to_string(format!("/proc/{}/status", self.pid))?;
         let io = fs::read_to_string(format!("/proc/{}/io", self.pid)).unwrap_or_default();
@@ -239,7 +255,8 @@ impl Server {
         };
         Ok(Usage {
             cpu_seconds: cpu_seconds(&self.pid)?,
-            peak_rss_mib: field(&status, "VmHWM:") / 1024.0,
+            peak_rss_mib: (field(&status, "VmHWM:") / 1024.0)
+                .max(f64::from_bits(self.peak_before.load(Relaxed))),
             rss_mib: field(&status, "VmRSS:") / 1024.0,
             rss_anon_mib: field(&status, "RssAnon:") / 1024.0,
             write_mib: field(&io, "write_bytes:") / 1_048_576.0,

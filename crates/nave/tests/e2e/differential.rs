@@ -79,8 +79,11 @@ fn known(query: &str, when: When) -> Option<&'static str> {
         () if is_range && has(&["std"]) => Some(
             "operators hand on series in the random order of a Go map, and variances are not compensated",
         ),
-        () if has(&["timestamp("]) && has(&["offset -"]) && has(&["@"]) => {
-            Some("3.5 does not read on to where a negative offset from a fixed time leads")
+        () if has(&["timestamp("]) && has(&["offset "]) && has(&["@"]) => {
+            Some("3.5 forgets the offset in timestamp(x offset d @ t), and looks outside of what it has read")
+        }
+        () if native && has(&["(0 * ", " * 0)"]) => {
+            Some("NaN times what was multiplied by 0 has no buckets in 3.5")
         }
         () if has(&["count_values"]) => {
             Some("the text of a number shows its last bit, and which of two equally near decimals is taken")

@@ -66,6 +66,43 @@ async fn memory_is_bounded_and_given_back() {
     assert!(absurd.to_string().contains("memory limit"), "{absurd}");
 }
 
+/// Upstream evaluates both sides of an operator whatever the other one has.
+#[tokio::test]
+async fn a_side_that_meets_nothing_still_fails() {
+    let engine = engine(EngineOptions::default());
+    let wrong = "(m * ignoring (i) sum(m))";
+    for query in [
+        wrong.to_owned(),
+        format!("{wrong} * nothing"),
+        format!("nothing * {wrong}"),
+        format!("nothing and {wrong}"),
+        format!("nothing unless on (i) -{wrong}"),
+        format!("nothing or {wrong}"),
+        format!("sum({wrong} and nothing)"),
+    ] {
+        let error = range(&engine, &query).await.unwrap_err().to_string();
+        assert!(error.contains("multiple matches for labels"), "{query}: {error}");
+    }
+}
+
+/// The product of both sides is never made.
+#[tokio::test]
+async fn cross_joins_fail_before_they_are_large() {
+    let store = MemoryStore::new();
+    for series in 0..3_000 {
+        let labels = Labels::from_pairs([("__name__", "m"), ("i", &series.to_string())]).unwrap();
+        store.append_float(&labels, Timestamp(0), 1.0).unwrap();
+    }
+    let store = Arc::new(store);
+    let options = EngineOptions { query_memory_bytes_max: 20 << 20, ..EngineOptions::default() };
+    let engine = engine(options);
+    let run = |query| engine.instant(store.clone(), query, Timestamp(0), QueryOptions::default());
+    for query in ["m * on () m", "m * on () group_left () m", "m * on () group_right () m", "m < on () m"] {
+        let error = run(query).await.unwrap_err().to_string();
+        assert!(error.contains("found duplicate series for the match group {}"), "{query}: {error}");
+    }
+}
+
 #[tokio::test]
 async fn panics_are_internal_errors() {
     let engine = engine(EngineOptions::default());

@@ -10,7 +10,7 @@ use crate::ast::{BinaryOp, Matching};
 pub(super) fn operator(
     op: BinaryOp,
     lhs: BoxOperator,
-    rhs: BoxOperator,
+    (rhs, rhs_may_fail): (BoxOperator, bool),
     matching: Matching,
     steps: usize,
     context: &Context,
@@ -19,6 +19,7 @@ pub(super) fn operator(
         op,
         lhs,
         rhs,
+        rhs_may_fail,
         matching,
         steps,
         context: context.clone(),
@@ -34,6 +35,7 @@ struct SetOperation {
     op: BinaryOp,
     lhs: BoxOperator,
     rhs: BoxOperator,
+    rhs_may_fail: bool,
     matching: Matching,
     steps: usize,
     context: Context,
@@ -83,6 +85,8 @@ impl Operator for SetOperation {
         self.present = vec![vec![false; self.steps]; signatures.len()];
         if self.op == BinaryOp::Or {
             left.extend(right);
+        } else if left.is_empty() && self.rhs_may_fail {
+            self.read_right()?;
         }
         Ok(left)
     }

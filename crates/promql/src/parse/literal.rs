@@ -7,6 +7,9 @@ use crate::ast::{BinaryOp, ByteString, Number};
 use crate::lex::{Token, TokenKind};
 use crate::quote::{quote, unquote};
 
+/// Of a longer number an error shows so many characters; upstream shows all of them.
+const DIGITS_SHOWN_MAX: usize = 200;
+
 impl Parser<'_> {
     /// The value of a number or duration token; what has no value is reported and 0.
     pub(super) fn number(&mut self, token: Token) -> Number {
@@ -16,7 +19,10 @@ impl Parser<'_> {
             text.parse::<PromDuration>().map(PromDuration::as_secs_f64).map_err(|error| error.to_string())
         } else {
             parse_number(text).map_err(|reason| {
-                let shown = quote(text.as_bytes());
+                let shown = match text.get(..DIGITS_SHOWN_MAX) {
+                    Some(head) if head.len() < text.len() => format!("{}...", quote(head.as_bytes())),
+                    _ => quote(text.as_bytes()),
+                };
                 format!("error parsing number: strconv.ParseFloat: parsing {shown}: {reason}")
             })
         };

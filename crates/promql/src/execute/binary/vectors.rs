@@ -34,10 +34,12 @@ pub(super) fn operator(
     let (many, one) = if swapped { (rhs, lhs) } else { (lhs, rhs) };
     // Upstream swaps the sides of group_right, but not what fills them: fill_left always is the many side.
     let (fill_many, fill_one) = (matching.fill_left, matching.fill_right);
+    let many_may_fail = super::may_fail(if swapped { &binary.rhs } else { &binary.lhs });
     Ok(Box::new(Vectors {
         many,
         one,
         swapped,
+        many_may_fail,
         fill_many,
         fill_one,
         binary: binary.clone(),
@@ -53,6 +55,7 @@ pub(super) fn operator(
         at: 0,
         duplicates: BTreeMap::new(),
         charge: None,
+        labels_charge: None,
     }))
 }
 
@@ -60,6 +63,8 @@ pub(super) fn operator(
 #[derive(Default)]
 struct Group {
     members: Vec<(Series, Column)>,
+    /// For each step one more than the first member that is present, or 0; empty while there are fewer than two.
+    first_at: Vec<u32>,
     /// Steps that were matched already, for one-to-one.
     matched: Vec<bool>,
     /// Steps at which the many side has a series; only kept to fill it.
@@ -68,7 +73,28 @@ struct Group {
 
 impl Group {
     fn has_one_at(&self, step: usize) -> bool {
-        self.members.iter().any(|(_, column)| column.is_present(step))
+        match self.first_at.get(step) {
+            Some(first) => *first > 0,
+            None => self.members.iter().any(|(_, column)| column.is_present(step)),
+        }
+    }
+
+    /// Adds a member and tells `duplicate` at which steps there is one already, and which.
+    fn add(&mut self, series: Series, column: Column, mut duplicate: impl FnMut(usize, &Labels, &Labels)) {
+        let number = self.members.len() as u32 + 1;
+        if let [(_, only)] = &self.members[..] {
+            self.first_at = (0..column.steps()).map(|step| u32::from(only.is_present(step))).collect();
+        }
+        for (step, first) in self.first_at.iter_mut().enumerate() {
+            if !column.is_present(step) {
+                continue;
+            }
+            match *first {
+                0 => *first = number,
+                known => duplicate(step, &self.members[known as usize - 1].0.labels, &series.labels),
+            }
+        }
+        self.members.push((series, column));
     }
 }
 
@@ -93,6 +119,7 @@ struct Vectors {
     one: BoxOperator,
     /// The many side is the right one.
     swapped: bool,
+    many_may_fail: bool,
     fill_many: Option<f64>,
     fill_one: Option<f64>,
     binary: Binary,
@@ -112,6 +139,7 @@ struct Vectors {
     /// Steps at which the one side is not unique, with the error.
     duplicates: BTreeMap<usize, String>,
     charge: Option<Charge>,
+    labels_charge: Option<Charge>,
 }
 
 impl Vectors {
@@ -124,29 +152,16 @@ impl Vectors {
             if column.is_empty() {
                 continue;
             }
-            charge.grow(column.bytes())?;
-            let mut duplicates = std::mem::take(&mut self.duplicates);
-            for (other, known) in &self.groups[*group].members {
-                for step in (0..self.steps).filter(|step| column.is_present(*step) && known.is_present(*step))
-                {
-                    let text = || self.duplicate(&series.labels, &other.labels);
-                    duplicates.entry(step).or_insert_with(text);
-                }
-            }
-            self.duplicates = duplicates;
-            self.groups[*group].members.push((series, column));
+            let group = &mut self.groups[*group];
+            let first_at = if group.members.len() == 1 { self.steps * size_of::<u32>() } else { 0 };
+            charge.grow(column.bytes() + first_at)?;
+            let (duplicates, matching, swapped) = (&mut self.duplicates, &self.matching, self.swapped);
+            group.add(series, column, |step, known, new| {
+                duplicates.entry(step).or_insert_with(|| duplicate(new, known, matching, swapped));
+            });
         }
         self.charge = Some(charge);
         Ok(())
-    }
-
-    fn duplicate(&self, new: &Labels, known: &Labels) -> String {
-        let group = match_labels(new, &self.matching);
-        let side = if self.swapped { "left" } else { "right" };
-        format!(
-            "found duplicate series for the match group {group} on the {side} hand-side of the operation: \
-             [{known}, {new}];many-to-many matching not allowed: matching labels must be unique on one side"
-        )
     }
 
     /// Reads series of the many side up to and including `index`.
@@ -210,6 +225,16 @@ impl Vectors {
     }
 }
 
+/// The error of two series in a match group at one step.
+fn duplicate(new: &Labels, known: &Labels, matching: &Matching, swapped: bool) -> String {
+    let group = match_labels(new, matching);
+    let side = if swapped { "left" } else { "right" };
+    format!(
+        "found duplicate series for the match group {group} on the {side} hand-side of the operation: \
+         [{known}, {new}];many-to-many matching not allowed: matching labels must be unique on one side"
+    )
+}
+
 /// The labels of the match group as errors show them.
 fn match_labels(labels: &Labels, matching: &Matching) -> Labels {
     signature(labels, matching)
@@ -224,10 +249,18 @@ impl Operator for Vectors {
         let one_of = signatures.of(&one, &self.matching);
         self.groups = std::iter::repeat_with(Group::default).take(signatures.len()).collect();
         self.read_one_side(one, &one_of)?;
+        if !self.duplicates.is_empty() && !many.is_empty() {
+            // Nearly always fails here, before a product of both sides is made.
+            self.read_many_side(0)?;
+        }
         let mut output = Vec::new();
+        let mut charge = self.context.charge(0)?;
         for (index, (series, group)) in many.iter().zip(&self.of).enumerate() {
+            self.context.check()?;
             for (member, (one, _)) in self.groups[*group].members.iter().enumerate() {
-                output.push(self.result(series, one));
+                let result = self.result(series, one);
+                charge.grow(size_of::<(Series, Pair)>() + result.labels.as_bytes().len())?;
+                output.push(result);
                 self.outputs.push(Pair::Both { many: index, member });
             }
             if self.fill_one.is_some() {
@@ -244,9 +277,11 @@ impl Operator for Vectors {
                 }
             }
         }
-        if self.outputs.is_empty() && !many.is_empty() && !self.duplicates.is_empty() {
+        let must_read = !self.duplicates.is_empty() || self.many_may_fail;
+        if self.outputs.is_empty() && !many.is_empty() && must_read {
             self.read_many_side(many.len() - 1)?;
         }
+        self.labels_charge = Some(charge);
         Ok(output)
     }
 
