@@ -32,6 +32,28 @@ pub trait Source: Send + Sync + Debug {
     /// When that could not be written; the endpoint may then get the same samples again.
     fn delivered(&self, endpoint: &str, delivered: &Delivered) -> Result<(), Error>;
 
+    /// What was noted for `endpoint` by this life or the one before; empty when there is nothing. Notes outlive the
+    /// process, but not always a power cut.
+    fn notes(&self, _endpoint: &str) -> Vec<u8> {
+        Vec::new()
+    }
+
+    /// Replaces the notes as a whole.
+    ///
+    /// # Errors
+    /// When they could not be written; then the old ones stand.
+    fn set_notes(&self, _endpoint: &str, _notes: &[u8]) -> Result<(), Error> {
+        Ok(())
+    }
+
+    /// Appends to the notes, which were set in this life.
+    ///
+    /// # Errors
+    /// When they could not be written; then some of it may stand.
+    fn append_notes(&self, _endpoint: &str, _more: &[u8]) -> Result<(), Error> {
+        Ok(())
+    }
+
     /// The newest timestamp of any sample in the log.
     fn newest(&self) -> Timestamp;
 

@@ -13,5 +13,6 @@ mod durability;
 mod full_disk;
 mod harness;
 mod hub;
+mod killed_agent;
 mod peers;
 mod security;

@@ -233,6 +233,18 @@ impl Source for Queue {
         result
     }
 
+    fn notes(&self, endpoint: &str) -> Vec<u8> {
+        self.positions.notes(endpoint)
+    }
+
+    fn set_notes(&self, endpoint: &str, notes: &[u8]) -> Result<(), Error> {
+        self.positions.set_notes(endpoint, notes)
+    }
+
+    fn append_notes(&self, endpoint: &str, more: &[u8]) -> Result<(), Error> {
+        self.positions.append_notes(endpoint, more)
+    }
+
     fn newest(&self) -> Timestamp {
         Timestamp(self.newest_ms.load(Ordering::Relaxed).max(0))
     }

@@ -7,8 +7,9 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::hash::Hasher as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use nave_base::disk::{SharedDisk, write_atomically};
+use nave_base::disk::{File, SharedDisk, write_atomically};
 use nave_wal::Position;
 use parking_lot::Mutex;
 use siphasher::sip128::{Hasher128 as _, SipHasher13};
@@ -16,6 +17,8 @@ use siphasher::sip128::{Hasher128 as _, SipHasher13};
 use crate::{Delivered, Error, Gap};
 
 const SUFFIX: &str = ".position";
+/// Of the notes about batches on their way. Not only another extension: that is what replacing a file changes.
+const NOTES_SUFFIX: &str = "-sent.batches";
 /// Without gaps, as the first versions of the program know it.
 const FIRST_WORD: &str = "nave-position-1";
 /// With gaps.
@@ -36,6 +39,8 @@ pub(super) struct Positions {
     inner: Mutex<Inner>,
     /// Held while a file is replaced: one at a time.
     writing: Mutex<()>,
+    /// Notes that are open for appending.
+    notes: Mutex<BTreeMap<String, Arc<dyn File>>>,
 }
 
 impl Positions {
@@ -65,7 +70,7 @@ impl Positions {
             }
         }
         let inner = Mutex::new(Inner { endpoints, complete: false });
-        Ok(Self { disk, dir: dir.to_owned(), inner, writing: Mutex::default() })
+        Ok(Self { disk, dir: dir.to_owned(), inner, writing: Mutex::default(), notes: Mutex::default() })
     }
 
     /// From now on exactly these endpoints exist.
@@ -76,11 +81,13 @@ impl Positions {
             inner.endpoints.keys().filter(|name| !names.contains(name)).cloned().collect();
         for name in gone {
             inner.endpoints.remove(&name);
-            let path = self.path(&name);
-            if let Err(error) = self.disk.remove(&path)
-                && error.kind() != std::io::ErrorKind::NotFound
-            {
-                tracing::warn!(file = %path.display(), err = %error, "remote_write: old position file stays");
+            self.notes.lock().remove(&name);
+            for path in [self.path(&name, SUFFIX), self.path(&name, NOTES_SUFFIX)] {
+                if let Err(error) = self.disk.remove(&path)
+                    && error.kind() != std::io::ErrorKind::NotFound
+                {
+                    tracing::warn!(file = %path.display(), err = %error, "remote_write: old position file stays");
+                }
             }
         }
         for name in names {
@@ -107,7 +114,7 @@ impl Positions {
             }
             inner.endpoints.insert(name.to_owned(), delivered.clone());
         }
-        let path = self.path(name);
+        let path = self.path(name, SUFFIX);
         let text = text(name, delivered);
         write_atomically(&*self.disk, &path, text.as_bytes()).map_err(|error| Error::File { path, error })
     }
@@ -136,10 +143,35 @@ impl Positions {
         here.collect()
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    /// See [`crate::Source::notes`].
+    pub(super) fn notes(&self, name: &str) -> Vec<u8> {
+        let read = self.disk.open(&self.path(name, NOTES_SUFFIX)).and_then(|file| file.read_from(0));
+        read.unwrap_or_default()
+    }
+
+    /// See [`crate::Source::set_notes`].
+    pub(super) fn set_notes(&self, name: &str, notes: &[u8]) -> Result<(), Error> {
+        let path = self.path(name, NOTES_SUFFIX);
+        let mut open = self.notes.lock();
+        open.remove(name);
+        let set = write_atomically(&*self.disk, &path, notes).and_then(|()| self.disk.append(&path));
+        let file = set.map_err(|error| Error::File { path, error })?;
+        open.insert(name.to_owned(), file);
+        Ok(())
+    }
+
+    /// See [`crate::Source::append_notes`].
+    pub(super) fn append_notes(&self, name: &str, more: &[u8]) -> Result<(), Error> {
+        let open = self.notes.lock();
+        let missing = || std::io::Error::from(std::io::ErrorKind::NotFound);
+        let appended = open.get(name).ok_or_else(missing).and_then(|file| file.append(more));
+        appended.map_err(|error| Error::File { path: self.path(name, NOTES_SUFFIX), error })
+    }
+
+    fn path(&self, name: &str, suffix: &str) -> PathBuf {
         let mut hasher = SipHasher13::new_with_keys(0, 0);
         hasher.write(name.as_bytes());
-        self.dir.join(format!("{:016x}{SUFFIX}", hasher.finish128().h1))
+        self.dir.join(format!("{:016x}{suffix}", hasher.finish128().h1))
     }
 }
 
@@ -189,7 +221,6 @@ fn take_position(rest: &mut &str) -> Option<Position> {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
 
     use nave_base::disk::{Disk as _, MemoryDisk};
 

@@ -23,6 +23,7 @@ use nave_wal::Position;
 use parking_lot::Mutex;
 use tokio::task::JoinHandle;
 
+use super::batches::Left;
 use super::link::Link;
 use super::series::SeriesRules;
 use super::stream::{Part, Stream};
@@ -87,9 +88,10 @@ struct Inner {
 }
 
 impl Streams {
-    /// Goes on with what was delivered before.
-    pub(super) fn new(link: &Arc<Link>, delivered: Delivered) -> Self {
+    /// Goes on with what was delivered before, and with what was on its way.
+    pub(super) fn new(link: &Arc<Link>, delivered: Delivered, left: Left) -> Self {
         let fresh = Arc::new(Stream::new(link.clone(), delivered.next, Part::Fresh));
+        fresh.lanes.restore(left);
         Self(Mutex::new(Inner { fresh, gaps: delivered.gaps.into(), filling: None }))
     }
 
@@ -223,6 +225,9 @@ pub(super) async fn run(link: Arc<Link>, streams: Arc<Streams>, rules: SeriesRul
         if streams.is_late(&link) && !link.soft_stop.is_cancelled() {
             fresh.abandon().await;
             let stream = streams.leave_behind(&link);
+            let clearing = link.clone();
+            // Their lanes are another stream's now.
+            let _ = tokio::task::spawn_blocking(move || clearing.batches.clear()).await;
             log_left_behind(&link, &streams.delivered());
             fresh = Running::start(stream, &rules);
         }

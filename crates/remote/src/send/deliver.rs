@@ -74,8 +74,10 @@ struct Dropped {
 }
 
 impl Stream {
-    /// Delivers `samples`; those that grow too old meanwhile are taken out and counted.
-    pub(super) async fn deliver(&self, mut samples: Vec<Sample>, bodies: &mut Bodies) -> Fate {
+    /// Delivers `samples`; those that grow too old meanwhile are taken out and counted. When they were sent
+    /// before, parts of them may be there in any number: then halving goes on to the end.
+    pub(super) async fn deliver(&self, mut samples: Vec<Sample>, again: bool, bodies: &mut Bodies) -> Fate {
+        let halvings_max = if again { usize::MAX } else { HALVINGS_MAX };
         // Equal series stand together, each in order of arrival: the sort is stable. Those of one scrape target stand
         // together too, because they share most of their label bytes.
         samples.sort_by(|a, b| {
@@ -89,7 +91,7 @@ impl Stream {
         while let Some(mut part) = parts.pop() {
             match self.deliver_part(&mut part, bodies).await {
                 Attempt::Refused { refusal: Refusal::Divisible, cause }
-                    if part.len() > 1 && halvings < HALVINGS_MAX =>
+                    if part.len() > 1 && halvings < halvings_max =>
                 {
                     if halvings == 0 {
                         self.log_halving(part.len(), &cause);
@@ -202,6 +204,14 @@ impl Stream {
         if !samples.is_empty() {
             self.metrics.dropped(why, counts(samples));
             self.settle(samples);
+        }
+    }
+
+    /// The life before has delivered these.
+    pub(super) fn skip(&self, samples: &[Sample]) {
+        if !samples.is_empty() {
+            self.pending_less(counts(samples));
+            self.progress.done(samples.iter().map(|sample| sample.record));
         }
     }
 

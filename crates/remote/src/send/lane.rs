@@ -7,7 +7,7 @@
 //! Invariants: a lane is in `ready` exactly when it holds samples and no worker has it. `waiting` counts
 //! samples in lanes, `ready_samples` those in ready lanes.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,9 +16,11 @@ use nave_model::append::HistogramSample;
 use nave_model::label::Labels;
 use nave_model::sample::Exemplar;
 use nave_model::time::Timestamp;
+use nave_wal::Position;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
+use super::batches::{Left, Mark};
 use crate::metric::{Counts, Kind};
 
 /// Where samples of a series go, and under which labels.
@@ -68,10 +70,20 @@ pub(super) struct Sample {
 }
 
 /// What one request will carry. Its lanes stay taken until [`Lanes::release`].
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Claim {
-    lanes: Vec<u32>,
+    pub(super) lanes: Vec<Taken>,
     pub(super) samples: Vec<Sample>,
+    /// The number under which the life before was sending it.
+    pub(super) again: Option<u64>,
+}
+
+/// A lane of a claim, and where what was taken from it ends: with so many of its samples of this record.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Taken {
+    pub(super) lane: u32,
+    pub(super) record: u64,
+    pub(super) count: u32,
 }
 
 #[derive(Debug, Default)]
@@ -80,6 +92,24 @@ struct Lane {
     taken: bool,
     /// When the oldest sample came, or earlier.
     since: Duration,
+    /// The record of the last sample that left, and how many of this record's samples have left.
+    left: (u64, u32),
+}
+
+impl Lane {
+    fn leave(&mut self, record: u64) {
+        self.left = (record, if self.left.0 == record { self.left.1 + 1 } else { 1 });
+    }
+}
+
+/// Forms the batches of the life before anew.
+#[derive(Debug)]
+struct Restoring {
+    until: Position,
+    done: HashMap<u32, Mark>,
+    /// Per lane the place in `claims` and where it ends.
+    open: HashMap<u32, (usize, Mark)>,
+    claims: Vec<Claim>,
 }
 
 #[derive(Debug)]
@@ -90,6 +120,9 @@ struct Inner {
     ready_samples: usize,
     capacity: usize,
     closed: bool,
+    restoring: Option<Restoring>,
+    /// Batches of the life before, whole again.
+    formed: VecDeque<Claim>,
 }
 
 /// All lanes of an endpoint.
@@ -121,6 +154,8 @@ impl Lanes {
             ready_samples: 0,
             capacity: 1,
             closed: false,
+            restoring: None,
+            formed: VecDeque::new(),
         };
         let (changed, room) = (Notify::new(), Notify::new());
         Self { inner: Mutex::new(inner), clock, batch_max, deadline, changed, room }
@@ -147,8 +182,9 @@ impl Lanes {
         let now = self.clock.monotonic();
         {
             let mut inner = self.inner.lock();
-            let Inner { lanes, ready, waiting, ready_samples, capacity, .. } = &mut *inner;
-            while *waiting < *capacity
+            let Inner { lanes, ready, waiting, ready_samples, capacity, restoring, .. } = &mut *inner;
+            // The life before had room for what is read until its batches are whole.
+            while (*waiting < *capacity || restoring.is_some())
                 && let Some(sample) = samples.pop_front()
             {
                 let number = sample.target.lane;
@@ -166,6 +202,65 @@ impl Lanes {
         }
         self.wake_workers();
         samples.is_empty()
+    }
+
+    /// Before anything is pushed: what the life before was sending is to be sent as it was.
+    pub(super) fn restore(&self, left: Left) {
+        let Some(until) = left.until() else { return };
+        let mut inner = self.inner.lock();
+        let (mut open, mut claims) = (HashMap::new(), Vec::new());
+        for (number, marks) in left.open {
+            let marks = marks.into_iter().filter(|(lane, _)| (*lane as usize) < inner.lanes.len());
+            let mut claim = Claim { again: Some(number), ..Claim::default() };
+            for (lane, mark) in marks.collect::<Vec<_>>() {
+                inner.lanes[lane as usize].taken = true;
+                open.insert(lane, (claims.len(), mark));
+                claim.lanes.push(Taken { lane, record: 0, count: 0 });
+            }
+            claims.push(claim);
+        }
+        inner.restoring = Some(Restoring { until, done: left.done, open, claims });
+    }
+
+    /// Takes out of `samples`, which were read just now, what belongs to batches of the life before. Gives back
+    /// those that were delivered. `end_of` knows where a record ends.
+    pub(super) fn sift(
+        &self,
+        samples: &mut VecDeque<Sample>,
+        end_of: impl Fn(u64) -> Position,
+    ) -> Vec<Sample> {
+        let mut inner = self.inner.lock();
+        let Inner { lanes, restoring: Some(restoring), .. } = &mut *inner else { return Vec::new() };
+        let mut delivered = Vec::new();
+        let mut rest = VecDeque::new();
+        for sample in samples.drain(..) {
+            let number = sample.target.lane;
+            let lane = &mut lanes[number as usize];
+            let count = if lane.left.0 == sample.record { lane.left.1 } else { 0 };
+            let at = Mark { end: end_of(sample.record), count };
+            if restoring.done.get(&number).is_some_and(|done| at < *done) {
+                lane.leave(sample.record);
+                delivered.push(sample);
+            } else if let Some((claim, _)) = restoring.open.get(&number).filter(|(_, end)| at < *end) {
+                lane.leave(sample.record);
+                restoring.claims[*claim].samples.push(sample);
+            } else {
+                rest.push_back(sample);
+            }
+        }
+        *samples = rest;
+        delivered
+    }
+
+    /// The log was read up to `position`: from the end of the last batch of the life before on, all are whole.
+    pub(super) fn read_up_to(&self, position: Position) {
+        let mut inner = self.inner.lock();
+        if inner.restoring.as_ref().is_some_and(|restoring| position >= restoring.until) {
+            let claims = inner.restoring.take().map(|restoring| restoring.claims).unwrap_or_default();
+            inner.formed.extend(claims);
+            drop(inner);
+            self.wake_workers();
+        }
     }
 
     /// Resolves when there may be room again. Only one task may wait.
@@ -200,6 +295,9 @@ impl Lanes {
 
     fn look(&self) -> Look {
         let mut inner = self.inner.lock();
+        if let Some(claim) = inner.formed.pop_front() {
+            return Look::Claimed(claim);
+        }
         if inner.ready.is_empty() {
             return if inner.closed && inner.waiting == 0 { Look::Closed } else { Look::Wait(None) };
         }
@@ -219,7 +317,7 @@ impl Lanes {
         {
             let mut inner = self.inner.lock();
             let Inner { lanes, ready, ready_samples, .. } = &mut *inner;
-            for number in &claim.lanes {
+            for Taken { lane: number, .. } in &claim.lanes {
                 let lane = &mut lanes[*number as usize];
                 lane.taken = false;
                 if !lane.samples.is_empty() {
@@ -241,7 +339,8 @@ impl Lanes {
 
 impl Inner {
     fn claim(&mut self, max: usize) -> Claim {
-        let mut claim = Claim { lanes: Vec::new(), samples: Vec::with_capacity(self.ready_samples.min(max)) };
+        let samples = Vec::with_capacity(self.ready_samples.min(max));
+        let mut claim = Claim { samples, ..Claim::default() };
         while claim.samples.len() < max
             && let Some(number) = self.ready.pop_front()
         {
@@ -249,8 +348,11 @@ impl Inner {
             lane.taken = true;
             self.ready_samples -= lane.samples.len();
             let count = lane.samples.len().min(max - claim.samples.len());
+            let first = claim.samples.len();
             claim.samples.extend(lane.samples.drain(..count));
-            claim.lanes.push(number);
+            claim.samples[first..].iter().for_each(|sample| lane.leave(sample.record));
+            let (record, count_left) = lane.left;
+            claim.lanes.push(Taken { lane: number, record, count: count_left });
             self.waiting -= count;
         }
         claim

@@ -9,6 +9,7 @@ use nave_base::clock::SharedClock;
 use nave_wire::remote_write::Message;
 use parking_lot::{Mutex, RwLock};
 
+use super::batches::Batches;
 use super::catch_up::CatchUpOptions;
 use super::encode::Families;
 use super::pace::Pace;
@@ -33,6 +34,7 @@ pub(super) struct Link {
     /// What series of 2.0 say about their families.
     pub(super) families: RwLock<Families>,
     pub(super) source: Arc<dyn Source>,
+    pub(super) batches: Batches,
     pub(super) transport: Box<dyn Transport>,
     pub(super) clock: SharedClock,
     pub(super) metrics: EndpointMetrics,

@@ -11,6 +11,7 @@
 //! shard and one batch per shard; everything else waits in the source. After an outage there are two of these
 //! streams, see [`catch_up`].
 
+mod batches;
 mod catch_up;
 mod deliver;
 mod desired;
@@ -39,9 +40,11 @@ use std::time::Duration;
 use nave_base::Shutdown;
 use nave_base::clock::SharedClock;
 use nave_wal::Position;
+use nave_wire::remote_write::Message;
 use parking_lot::{Mutex, RwLock};
 use tokio::task::JoinHandle;
 
+use self::batches::{Batches, Left};
 use self::catch_up::Streams;
 use self::link::Link;
 use self::pace::Pace;
@@ -110,12 +113,13 @@ impl Sender {
         } = options;
         let rules = SeriesRules { external: external_labels, rules: config.write_relabel_configs.clone() };
         let send_metadata = config.metadata_config.send;
-        let link = Arc::new(link(config, catch_up, source, transport, &metrics, clock));
-        let delivered = link.source.resume(&link.name);
+        let delivered = source.resume(&config.remote_name());
+        let (batches, left) = batches(&config, &rules, &source, &delivered);
+        let link = Arc::new(link(config, catch_up, batches, source, transport, &metrics, clock));
         let (remote_name, url, position) = (&link.name, &link.url, delivered.next);
         let gaps = delivered.gaps.len();
         tracing::info!(remote_name, url, %position, gaps, "remote_write: sending starts");
-        let streams = Arc::new(Streams::new(&link, delivered));
+        let streams = Arc::new(Streams::new(&link, delivered, left));
         let mut others = vec![tokio::spawn(write_positions(link.clone(), streams.clone()))];
         if let Some(metadata) = metadata.filter(|_| send_metadata) {
             others.push(tokio::spawn(metadata::run(link.clone(), metadata)));
@@ -177,9 +181,24 @@ impl Drop for Sender {
     }
 }
 
+/// What the life before was sending.
+fn batches(
+    config: &RemoteWriteConfig,
+    rules: &SeriesRules,
+    source: &Arc<dyn Source>,
+    delivered: &Delivered,
+) -> (Batches, Left) {
+    let end = *source.durable_end().borrow();
+    let histograms = config.send_native_histograms || config.protobuf_message.message() == Message::V2;
+    let lanes = stream::lane_count(&config.queue_config);
+    let fingerprint = rules.fingerprint(lanes, [histograms, config.send_exemplars]);
+    Batches::load(source.clone(), &config.remote_name(), fingerprint, (delivered.next, end))
+}
+
 fn link(
     config: RemoteWriteConfig,
     catch_up: CatchUpOptions,
+    batches: Batches,
     source: Arc<dyn Source>,
     transport: Box<dyn Transport>,
     metrics: &Metrics,
@@ -206,6 +225,7 @@ fn link(
         send_native_histograms: config.send_native_histograms,
         families: RwLock::default(),
         source,
+        batches,
         transport,
         clock,
         metrics,

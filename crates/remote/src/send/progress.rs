@@ -54,6 +54,13 @@ impl Progress {
         inner.settle();
     }
 
+    /// Where an unfinished record ends.
+    pub(super) fn end_of(&self, record: u64) -> Position {
+        let inner = self.0.lock();
+        let at = usize::try_from(record - inner.first).expect("Progress: open records fit memory");
+        inner.open[at].next
+    }
+
     /// Everything before is delivered or dropped.
     pub(super) fn position(&self) -> Position {
         self.0.lock().position

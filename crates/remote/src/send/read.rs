@@ -81,12 +81,13 @@ pub(super) async fn run(stream: Arc<Stream>, cache: SeriesCache) {
         let failed = report(&stream, &burst, caught_up);
         caught_up |= idle;
         let samples = burst.samples.len();
+        let at = reading.at;
         let at_end = !stream.is_fresh() && reading.at >= limit;
         if stream.is_fresh() {
             stream.metrics.watcher.segment.set(reading.at.segment as f64);
         }
         follower = Some(reading);
-        if !hand_over(&stream, burst).await || at_end {
+        if !hand_over(&stream, burst, at).await || at_end {
             break;
         }
         if !stream.is_fresh() {
@@ -206,11 +207,14 @@ fn report(stream: &Stream, burst: &Burst, caught_up: bool) -> bool {
 
 /// Puts the samples into lanes; `false` when stopped meanwhile. Records that were begun stay open then,
 /// so the next life reads them again.
-async fn hand_over(stream: &Stream, mut burst: Burst) -> bool {
+async fn hand_over(stream: &Stream, mut burst: Burst, at: Position) -> bool {
     for (next, samples) in burst.records {
         stream.progress.begin(next, samples);
     }
     stream.pending_more(counts(&burst.samples));
+    let delivered = stream.lanes.sift(&mut burst.samples, |record| stream.progress.end_of(record));
+    stream.skip(&delivered);
+    stream.lanes.read_up_to(at);
     while !stream.lanes.push(&mut burst.samples) || stream.progress.open() > OPEN_RECORDS_MAX {
         stream.metrics.enqueue_retries.inc();
         tokio::select! {

@@ -6,7 +6,8 @@ use foldhash::quality::FixedState;
 use hashbrown::HashMap;
 use nave_model::label::Labels;
 use nave_model::relabel::{self, RelabelConfig, Verdict};
-use std::hash::BuildHasher as _;
+use siphasher::sip128::{Hasher128 as _, SipHasher13};
+use std::hash::{BuildHasher as _, Hasher as _};
 
 use super::lane::Target;
 
@@ -20,6 +21,22 @@ pub(super) struct SeriesRules {
 }
 
 impl SeriesRules {
+    /// Tells whether two lives put the same samples into the same lanes: rules, the number of lanes, and how
+    /// this program picks them.
+    pub(super) fn fingerprint(&self, lanes: usize, kinds: [bool; 2]) -> u64 {
+        let few = u32::try_from(lanes).expect("SeriesRules: lanes are few");
+        let probe = |name: &str| {
+            let labels = [("__name__", name), ("job", "probe"), ("instance", name)];
+            Labels::from_pairs(labels).map(|labels| lane(&labels, few))
+        };
+        let probes = ["a", "longer_name_total", "x"].map(probe);
+        let program = env!("CARGO_PKG_VERSION");
+        let text = format!("{program} {lanes} {kinds:?} {probes:?} {self:?}");
+        let mut hasher = SipHasher13::new_with_keys(0, 0);
+        hasher.write(text.as_bytes());
+        hasher.finish128().h1
+    }
+
     pub(super) fn cache(&self, lanes: usize) -> SeriesCache {
         SeriesCache::new(self.external.clone(), self.rules.clone(), lanes)
     }

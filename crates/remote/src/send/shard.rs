@@ -7,9 +7,11 @@ use std::time::Duration;
 use nave_model::time::Timestamp;
 use tokio::task::JoinSet;
 
+use super::batches::Mark;
 use super::deliver::Fate;
 use super::desired::{INTERVAL, Scaler};
 use super::encode::Bodies;
+use super::lane::{Claim, Taken};
 use super::stream::Stream;
 
 /// How far behind a gap counts as, so that its shards grow to at most four times their number at once.
@@ -83,6 +85,27 @@ fn resize(stream: &Arc<Stream>, workers: &mut JoinSet<()>, shards: usize) {
     }
 }
 
+/// Notes that the batch is on its way, where a receiver may refuse it for what it has seen of it.
+async fn note(stream: &Arc<Stream>, claim: &Claim) -> Option<u64> {
+    if claim.again.is_some() || !stream.is_fresh() || stream.transport.takes_late() {
+        return claim.again;
+    }
+    let mark =
+        |taken: &Taken| (taken.lane, Mark { end: stream.progress.end_of(taken.record), count: taken.count });
+    let marks = claim.lanes.iter().map(mark).collect();
+    let noting = stream.clone();
+    on_disk(move || noting.batches.begin(marks)).await
+}
+
+/// `None` when the runtime ends.
+async fn on_disk<T: Send + 'static>(act: impl FnOnce() -> T + Send + 'static) -> Option<T> {
+    match tokio::task::spawn_blocking(act).await {
+        Ok(done) => Some(done),
+        Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
+        Err(_) => None,
+    }
+}
+
 async fn work(stream: Arc<Stream>) {
     let mut bodies = Bodies::default();
     // One too many takes itself off the count and ends; `left` remembers that it did.
@@ -101,8 +124,13 @@ async fn work(stream: Arc<Stream>) {
         };
         let Some(mut claim) = claim else { break };
         let samples = std::mem::take(&mut claim.samples);
-        if stream.deliver(samples, &mut bodies).await == Fate::Abandoned {
+        let noted = note(&stream, &claim).await;
+        if stream.deliver(samples, claim.again.is_some(), &mut bodies).await == Fate::Abandoned {
             break;
+        }
+        if let Some(number) = noted {
+            let noting = stream.clone();
+            on_disk(move || noting.batches.done(number)).await;
         }
         stream.lanes.release(&claim);
     }

@@ -17,10 +17,16 @@ use super::desired::Totals;
 use super::lane::Lanes;
 use super::link::Link;
 use super::progress::Progress;
+use crate::QueueConfig;
 use crate::metric::Counts;
 
 /// Lanes per shard that can ever run: enough that a batch rarely finds its lanes taken.
 const LANES_PER_SHARD: usize = 8;
+
+/// How many lanes a stream of these settings has.
+pub(super) fn lane_count(queue: &QueueConfig) -> usize {
+    queue.max_shards.saturating_mul(LANES_PER_SHARD).clamp(64, 4096)
+}
 
 /// Which part of the log a stream reads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -108,10 +114,9 @@ impl Stream {
             Part::Fresh => queue.max_shards,
             Part::Gap(_) => (queue.max_shards / 2).max(queue.min_shards),
         };
-        let lanes = queue.max_shards.saturating_mul(LANES_PER_SHARD).clamp(64, 4096);
         let deadline = queue.batch_send_deadline.into();
         Self {
-            lanes: Lanes::new(lanes, queue.max_samples_per_send, deadline, link.clock.clone()),
+            lanes: Lanes::new(lane_count(queue), queue.max_samples_per_send, deadline, link.clock.clone()),
             progress: Progress::new(from),
             from,
             part,

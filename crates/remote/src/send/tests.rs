@@ -21,6 +21,7 @@ use super::transport::{Answer, Refusal};
 use super::*;
 use crate::{Queue, QueueOptions};
 
+mod batches;
 mod catch_up;
 mod versions;
 
@@ -548,7 +549,8 @@ async fn a_real_folder_survives_a_kill_and_a_torn_end() {
     assert_eq!(*endpoint.seen.lock(), want);
     let names = LocalDisk.list(dir.path()).unwrap();
     // A position may be on its way.
-    let good = |name: &str| [".wal", ".position", ".tmp"].iter().any(|suffix| name.ends_with(suffix));
+    let good =
+        |name: &str| [".wal", ".position", ".batches", ".tmp"].iter().any(|suffix| name.ends_with(suffix));
     assert!(names.iter().all(|entry| good(&entry.name)), "only log and position files: {names:?}");
 }
 
