@@ -15,6 +15,11 @@ impl BitWriter {
         &self.bytes
     }
 
+    /// Makes room for `bytes`.
+    pub(crate) fn reserve(&mut self, bytes: usize) {
+        self.bytes.reserve_exact(bytes);
+    }
+
     pub(crate) fn clear(&mut self) {
         self.bytes.clear();
         self.free = 0;
@@ -28,18 +33,21 @@ impl BitWriter {
     /// Appends the low `count` bits of `value`, at most 64.
     pub(crate) fn put(&mut self, value: u64, count: u32) {
         let mut left = count;
-        while left > 0 {
-            if self.free == 0 {
-                self.bytes.push(0);
-                self.free = 8;
-            }
+        if self.free > 0
+            && let Some(last) = self.bytes.last_mut()
+        {
             let take = left.min(self.free);
-            let part = (value >> (left - take)) & ((1 << take) - 1);
-            self.free -= take;
             left -= take;
-            if let Some(last) = self.bytes.last_mut() {
-                *last |= (part << self.free) as u8;
-            }
+            self.free -= take;
+            let part = (value >> left) & ((1 << take) - 1);
+            *last |= (part << self.free) as u8;
+        }
+        if left > 0 {
+            let bytes = left.div_ceil(8);
+            // The low bits at the top, zeros behind them.
+            let word = (value << (64 - left)).to_be_bytes();
+            self.bytes.extend_from_slice(&word[..bytes as usize]);
+            self.free = bytes * 8 - left;
         }
     }
 }

@@ -30,6 +30,9 @@ pub(crate) const CHUNK_SAMPLES: usize = 120;
 /// No chunk has more samples.
 pub(crate) const CHUNK_SAMPLES_MAX: usize = 240;
 
+/// Room that an open chunk begins with: a few samples, without growing for each of them.
+const OPEN_BYTES: usize = 24;
+
 const STEPS: [(u64, u32, u32); 3] = [(0b10, 2, 8), (0b110, 3, 14), (0b1110, 4, 24)];
 
 /// A finished chunk. Cloning copies a pointer.
@@ -96,6 +99,7 @@ impl Open {
     pub(crate) fn append(&mut self, t: i64, value: u64) {
         if self.count == 0 {
             self.first = t;
+            self.bits.reserve(OPEN_BYTES);
             self.distance = 0;
             self.width = 0;
             self.bits.put(value, 64);

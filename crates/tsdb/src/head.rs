@@ -18,6 +18,7 @@ use crate::metadata::MetadataTable;
 use crate::metric::Counters;
 use crate::options::Options;
 use crate::record::Family;
+use crate::replay::Early;
 use crate::series::Series;
 use crate::statistics::Growth;
 use crate::ticket::Tickets;
@@ -74,6 +75,10 @@ pub(crate) struct Head {
     pub(crate) exemplars: Exemplars,
     /// What [`crate::series::State::drop_flushed`] may drop.
     pub(crate) droppable: Droppable,
+    /// What is appended while the samples of the log are put into memory.
+    pub(crate) early: RwLock<Option<Early>>,
+    /// Whether these are there.
+    replayed: watch::Sender<bool>,
     /// Whether the label index is built.
     ready: watch::Sender<bool>,
 }
@@ -111,8 +116,22 @@ impl Head {
             settled: AtomicI64::new(i64::MIN),
             fresh_keys: Mutex::default(),
             droppable: Droppable::default(),
+            early: RwLock::default(),
+            replayed: watch::Sender::new(false),
             ready: watch::Sender::new(false),
         }
+    }
+
+    /// The samples of the log are in memory.
+    pub(crate) fn set_replayed(&self) {
+        self.replayed.send_replace(true);
+    }
+
+    /// Resolves when the samples of the log are in memory.
+    pub(crate) async fn replayed(&self) {
+        let mut replayed = self.replayed.subscribe();
+        // The sender lives as long as `self`.
+        let _ = replayed.wait_for(|replayed| *replayed).await;
     }
 
     /// The label index is whole.

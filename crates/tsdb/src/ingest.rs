@@ -19,6 +19,7 @@ use nave_model::time::Timestamp;
 use crate::exemplar::Kept;
 use crate::head::{Head, Partition};
 use crate::record::{self, SamplesEncoder, StartedEncoder};
+use crate::replay::Early;
 use crate::series::{Inserted, Series, State};
 
 /// Keys that wait for the registry, beside one per series. What does not fit is decoded once more after a restart: a
@@ -82,11 +83,16 @@ pub(crate) struct Applied {
 /// Whether every series of `batch` can be found without the label index.
 pub(crate) fn is_known(head: &Head, batch: &Batch) -> bool {
     let sender = head.raw.sender(&batch.principal);
-    batch.series.iter().all(|entry| {
-        let reference = entry.reference;
-        reference.generation == head.generation && head.table.get(reference.id).is_some()
-            || head.raw.get(head.raw.key(sender, batch.label_format, batch.label_bytes(entry))).is_some()
-    })
+    batch.series.iter().all(|entry| known(head, sender, batch, entry).is_some())
+}
+
+/// By reference, else by raw bytes.
+pub(crate) fn known(head: &Head, sender: u64, batch: &Batch, entry: &BatchSeries) -> Option<Arc<Series>> {
+    let reference = entry.reference;
+    let by_number = (reference.generation == head.generation).then(|| head.table.get(reference.id));
+    by_number
+        .flatten()
+        .or_else(|| head.raw.get(head.raw.key(sender, batch.label_format, batch.label_bytes(entry))))
 }
 
 /// Applies `batch` to memory.
@@ -95,7 +101,9 @@ pub(crate) fn apply(head: &Arc<Head>, batch: &Batch) -> Result<Applied, AppendEr
         what: reason.to_string(),
         retry_after: std::time::Duration::from_secs(60),
     })?;
-    let mut ingest = Ingest::new(head, batch, partition);
+    // While it lasts, whoever appends asked before whether it takes the batch.
+    let early = head.early.read();
+    let mut ingest = Ingest::new(head, batch, partition, early.as_ref());
     for (number, entry) in (0u32..).zip(&batch.series) {
         ingest.series(number, entry);
     }
@@ -106,6 +114,7 @@ struct Ingest<'a> {
     head: &'a Arc<Head>,
     batch: &'a Batch,
     partition: Arc<Partition>,
+    early: Option<&'a Early>,
     /// [`crate::lookup::RawTable::sender`].
     sender: u64,
     oldest: i64,
@@ -134,7 +143,12 @@ enum Type {
 }
 
 impl<'a> Ingest<'a> {
-    fn new(head: &'a Arc<Head>, batch: &'a Batch, partition: Arc<Partition>) -> Self {
+    fn new(
+        head: &'a Arc<Head>,
+        batch: &'a Batch,
+        partition: Arc<Partition>,
+        early: Option<&'a Early>,
+    ) -> Self {
         let now = head.clock.now_ms();
         let flight = Flight {
             head: head.clone(),
@@ -152,6 +166,7 @@ impl<'a> Ingest<'a> {
             head,
             batch,
             partition,
+            early,
             sender: head.raw.sender(&batch.principal),
             oldest: head.oldest_at(now),
             newest: now.saturating_add(head.options.future_max_ms),
@@ -277,11 +292,9 @@ impl<'a> Ingest<'a> {
             let result = match (self.check_time(t), &mut target) {
                 (Ok(()), Some((series, state))) => {
                     let start = self.batch.start_timestamps.get(i as usize).map_or(0, |start| start.0);
-                    let inserted = state.insert(t.0, value.to_bits());
-                    state.note_start(inserted, t.0, start);
+                    let (inserted, start) = self.insert(series.id, state, (t.0, value.to_bits(), start));
                     if self.must_log(inserted, state) {
-                        // The first start stays, as the first value does.
-                        match state.start_at(t.0) {
+                        match start {
                             0 => self.samples.push(series.id, t.0, value),
                             start => self.started.push(series.id, t.0, start, value),
                         }
@@ -322,6 +335,17 @@ impl<'a> Ingest<'a> {
                 self.flight.registering.push(series.clone());
             }
         }
+    }
+
+    /// Adds a float; also gives the start that stays, which is that of the first one, as the value is.
+    #[inline]
+    fn insert(&self, id: u32, state: &mut State, (t, value, start): (i64, u64, i64)) -> (Inserted, i64) {
+        if let Some(early) = self.early {
+            return early.insert(id, t, value, start);
+        }
+        let inserted = state.insert(t, value);
+        state.note_start(inserted, t, start);
+        (inserted, state.start_at(t))
     }
 
     fn put_histogram(&mut self, id: u32, sample: &HistogramSample, start: i64) {

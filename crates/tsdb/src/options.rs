@@ -43,6 +43,9 @@ pub struct Options {
     pub resident_bytes: Option<fn() -> Option<usize>>,
     /// How long samples stay in memory after they were flushed, in ms, while there is room.
     pub hot_ms: i64,
+    /// With at least so many series known at a start, writes are taken while memory is still being rebuilt; with fewer
+    /// all is there when the start ends.
+    pub background_series_min: usize,
     /// Threads that rebuild memory at the start; `None` is one per core.
     pub replay_threads: Option<usize>,
 }
@@ -70,6 +73,7 @@ impl Options {
             memory_limit: None,
             resident_bytes: None,
             hot_ms: 45 * 60_000,
+            background_series_min: 20_000,
             replay_threads: None,
         }
     }

@@ -13,7 +13,9 @@ use nave_model::histogram::{CounterResetHint, Histogram, Span};
 use nave_model::label::Labels;
 use nave_model::metadata::{Metadata, MetricType};
 
-pub use started::{StartedEncoder, put_started_histogram, started_histograms, started_samples};
+pub use started::{
+    StartedEncoder, put_started_histogram, started_histograms, started_samples, started_times,
+};
 
 /// Nothing; written to see whether there is room again.
 pub const PROBE: u8 = 0;
@@ -163,6 +165,27 @@ pub fn samples(mut payload: &[u8], mut each: impl FnMut(u32, i64, f64)) -> Optio
         }
     }
     (times.is_empty() && values.is_empty()).then_some(())
+}
+
+/// As [`samples`], series number and time alone; values are not looked at.
+pub fn times(mut payload: &[u8], mut each: impl FnMut(u32, i64)) -> Option<()> {
+    let rest = &mut payload;
+    let (ids, times) = (usize::try_from(take_u64(rest)?).ok()?, usize::try_from(take_u64(rest)?).ok()?);
+    let (mut ids, rest) = rest.split_at_checked(ids)?;
+    let mut times = rest.get(..times)?;
+    let (mut id, mut t) = (0i64, 0i64);
+    while !ids.is_empty() {
+        let word = take_u64(&mut ids)?;
+        let zigzag = word >> 1;
+        id = id.checked_add((zigzag >> 1) as i64 ^ -((zigzag & 1) as i64))?;
+        let count = if word & 1 == 1 { take_u64(&mut ids)? } else { 1 };
+        let id = u32::try_from(id).ok()?;
+        for _ in 0..count {
+            t = t.wrapping_add(take_i64(&mut times)?);
+            each(id, t);
+        }
+    }
+    times.is_empty().then_some(())
 }
 
 /// Adds a histogram to a [`HISTOGRAMS`] payload.
@@ -344,6 +367,10 @@ mod tests {
     fn decode(payload: &[u8]) -> (Vec<(u32, i64, u64)>, bool) {
         let mut points = Vec::new();
         let whole = samples(payload, |id, t, value| points.push((id, t, value.to_bits())));
+        let mut places = Vec::new();
+        if times(payload, |id, t| places.push((id, t))).is_some() && whole.is_some() {
+            assert_eq!(places, points.iter().map(|(id, t, _)| (*id, *t)).collect::<Vec<_>>());
+        }
         (points, whole.is_some())
     }
 

@@ -312,7 +312,7 @@ fn within(list: &[HistogramPoint], min: i64, max: i64) -> &[HistogramPoint] {
     &list[from..to]
 }
 
-fn same(known: u64, value: u64) -> Inserted {
+pub(crate) fn same(known: u64, value: u64) -> Inserted {
     if known == value { Inserted::Duplicate } else { Inserted::Conflict(known) }
 }
 

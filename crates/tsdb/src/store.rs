@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use nave_base::clock::SharedClock;
@@ -54,7 +55,7 @@ pub struct Tsdb {
     pub(crate) flushing: Flushing,
     pub(crate) compactor: Arc<Compactor>,
     pub(crate) pressure: Pressure,
-    replayed: Replayed,
+    replayed: Arc<Mutex<Replayed>>,
     commit_seconds: Histogram,
     fsync: Summary,
     gc: Summary,
@@ -99,19 +100,18 @@ impl Tsdb {
         }
         let damages = Arc::new(Damages::register(registry));
         let reader = Reader { head: head.clone(), catalog: catalog.clone(), damages };
-        let mut replayed = replay::replay(&head, &disk, (&dir, &log_dir), &catalog.version())?;
-        replayed.cut_bytes = opened.repair.map_or(0, |repair| repair.lost_bytes);
-        replay::warm(&head).map_err(|error| Error::folder(&dir, &error))?;
+        let (mut found, samples) = replay::replay(&head, &disk, (&dir, &log_dir), &catalog.version())?;
+        found.cut_bytes = opened.repair.map_or(0, |repair| repair.lost_bytes);
+        let (named, series) = (found.named, found.series);
+        let replayed = Arc::new(Mutex::new(found.clone()));
+        replay::warm(&head, samples, found, whole(&head, registry, start, replayed.clone()))?;
         let log_bytes = opened.log.segments().iter().map(|segment| segment.bytes).sum();
         let compactor = compact::of(&head, &catalog, &disk, registry);
-        let flusher = Flusher::new(head.clone(), catalog, disk.clone(), dir, replayed.named);
+        let flusher = Flusher::new(head.clone(), catalog, disk.clone(), dir, named);
         let flushing = Flushing::new(flusher, log_bytes, registry);
         let seconds = (head.clock.monotonic() - start).as_secs_f64();
         metric::register(registry, &head);
-        let data_replay = "prometheus_tsdb_data_replay_duration_seconds";
-        registry.gauge(data_replay, "Time taken to rebuild memory from the log.").set(seconds);
-        let (series, samples) = (replayed.series, replayed.samples);
-        tracing::info!(component = "tsdb", series, samples, seconds, "memory rebuilt from the log");
+        tracing::info!(component = "tsdb", series, seconds, "writes are taken");
         *head.counters.wal_segment.lock() = opened.log.end().segment;
         *head.counters.wal_bytes.lock() = log_bytes;
         let commits = GroupCommit::start(opened.log, "tsdb-log")?;
@@ -154,10 +154,11 @@ impl Tsdb {
         &self.head
     }
 
-    /// What the last start found in the log.
+    /// What the last start found in the log; with many series what became of their samples is known only when queries are
+    /// answered.
     #[must_use]
-    pub fn replayed(&self) -> &Replayed {
-        &self.replayed
+    pub fn replayed(&self) -> Replayed {
+        self.replayed.lock().clone()
     }
 
     /// Where the log lies, for a reader that tails it: [`crate::record`] decodes it.
@@ -216,8 +217,8 @@ impl Tsdb {
         self.pressure.check()?;
         let commits = self.commits.read().await;
         let Some(commits) = commits.as_ref() else { return Err(AppendError::Closed("the store is closed")) };
-        if !self.head.is_ready() && !ingest::is_known(&self.head, &batch) {
-            self.head.ready().await;
+        if !self.head.is_ready() {
+            self.until_taken(&batch).await;
         }
         let Applied { outcome, records, flight } = ingest::apply(&self.head, &batch)?;
         drop(batch);
@@ -234,6 +235,17 @@ impl Tsdb {
         }
         flight.landed();
         Ok(outcome)
+    }
+
+    /// After a start: resolves when `batch` can be taken.
+    async fn until_taken(&self, batch: &Batch) {
+        let waits = self.head.early.read().as_ref().is_some_and(|early| !early.takes(&self.head, batch));
+        if waits {
+            self.head.replayed().await;
+        }
+        if !ingest::is_known(&self.head, batch) {
+            self.head.ready().await;
+        }
     }
 
     fn note(&self, position: Position, bytes: usize) {
@@ -275,6 +287,8 @@ impl Tsdb {
     /// Of the log; what could not be dropped is tried again by the next run.
     pub async fn retain(&self) -> Result<Retained, Error> {
         let _one_at_a_time = self.retaining.lock().await;
+        // Until then a series without a sample is not one that has none.
+        self.head.ready().await;
         let start = self.head.clock.monotonic();
         let oldest = self.head.oldest_at(self.head.clock.now_ms());
         let head = self.head.clone();
@@ -313,6 +327,31 @@ impl Tsdb {
             tracing::error!(component = "tsdb", "the log's thread ended by a panic");
         }
         *self.lock.lock() = None;
+    }
+}
+
+/// What is told when memory is whole.
+fn whole(
+    head: &Arc<Head>,
+    registry: &Registry,
+    start: Duration,
+    replayed: Arc<Mutex<Replayed>>,
+) -> impl FnOnce(Replayed) + Send + 'static {
+    let name = "prometheus_tsdb_data_replay_duration_seconds";
+    let gauge = registry.gauge(name, "Time taken to rebuild memory from the log.");
+    let clock = head.clock.clone();
+    move |found| {
+        let seconds = (clock.monotonic() - start).as_secs_f64();
+        gauge.set(seconds);
+        let (series, samples) = (found.series, found.samples);
+        tracing::info!(
+            component = "tsdb",
+            series,
+            samples,
+            seconds,
+            "memory is rebuilt: queries are answered"
+        );
+        *replayed.lock() = found;
     }
 }
 

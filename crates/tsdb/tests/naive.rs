@@ -4,13 +4,13 @@ mod common;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use common::{NOW, builder, dump_started, labels, open};
+use common::{NOW, builder, dump_started, labels, open_with, options};
 use nave_base::disk::{Disk, MemoryDisk};
 use nave_model::append::{Append, Batch, Item, Reason, SeriesRef};
 use nave_model::label::Labels;
 use nave_model::sample::STALE_NAN_BITS;
 use nave_model::time::Timestamp;
-use nave_tsdb::Tsdb;
+use nave_tsdb::{Options, Tsdb};
 use proptest::prelude::*;
 
 #[derive(Debug, Clone)]
@@ -151,12 +151,26 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(80))]
 
     #[test]
-    fn acknowledged_samples_are_there_and_no_invented_one(steps in proptest::collection::vec(step(), 1..25)) {
+    fn acknowledged_samples_are_there_and_no_invented_one(
+        steps in proptest::collection::vec(step(), 1..25),
+        background in any::<bool>(),
+    ) {
+        // Whether the log's samples come to memory while writes are taken already.
+        let open = |disk: &MemoryDisk| {
+            let background_series_min = if background { 0 } else { usize::MAX };
+            open_with(disk, Options { background_series_min, ..options() })
+        };
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         runtime.block_on(async {
             let mut disk = MemoryDisk::default();
             let mut tsdb = open(&disk);
             let mut naive = Naive::default();
+            if background {
+                // Only series whose spelling the registry knows are written to while memory is rebuilt.
+                let all: Vec<_> = (0..4).map(|series| (series, -10, 0)).collect();
+                naive.append(&tsdb, &all).await;
+                tsdb.flush().await.unwrap();
+            }
             for step in steps {
                 match step {
                     Step::Append(samples) => naive.append(&tsdb, &samples).await,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use nave_base::varint::{put_i64, put_u64, take_bytes, take_i64};
 use nave_model::histogram::Histogram;
 
-use super::{SamplesEncoder, put_numbers, samples, take_histogram, take_id};
+use super::{SamplesEncoder, put_numbers, samples, take_histogram, take_id, times};
 
 /// Builds a [`super::STARTED_SAMPLES`] payload: a column of starts, then a [`super::SAMPLES`] payload.
 #[derive(Debug, Default)]
@@ -54,6 +54,12 @@ pub fn started_samples(mut payload: &[u8], mut each: impl FnMut(u32, i64, i64, f
         None => whole = false,
     })?;
     (whole && starts.is_empty()).then_some(())
+}
+
+/// As [`started_samples`], series number and time alone.
+pub fn started_times(mut payload: &[u8], each: impl FnMut(u32, i64)) -> Option<()> {
+    take_bytes(&mut payload)?;
+    times(payload, each)
 }
 
 /// Adds a histogram that counts since `start` to a [`super::STARTED_HISTOGRAMS`] payload.

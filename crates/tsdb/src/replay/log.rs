@@ -1,6 +1,6 @@
-//! The log: first who is who, then, in shares, the samples.
+//! The log: first who is who and up to when, then, in shares, the samples.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -8,85 +8,108 @@ use nave_base::disk::SharedDisk;
 use nave_model::histogram::Histogram;
 use nave_wal::{Next, Position, Reader, Record};
 
+use super::early::Newest;
 use super::{Replayed, note_damage, threads};
 use crate::error::Error;
 use crate::head::Head;
 use crate::record;
 use crate::series::{Inserted, Series, State};
 
-/// Reads the log from segment `from` on.
-pub(super) fn replay(
+/// The samples of a log that was read for names.
+#[derive(Debug)]
+pub(crate) struct Samples {
+    disk: SharedDisk,
+    dir: PathBuf,
+    from: Position,
+    /// Where reading for names ended: what stands behind that was written since.
+    end: Position,
+    any: bool,
+    pub(super) newest: Newest,
+}
+
+/// Reads what names series and families from segment `from` on, and tells what is damaged.
+pub(super) fn scan(
     head: &Arc<Head>,
     disk: &SharedDisk,
     dir: &Path,
     from: u64,
     found: &mut Replayed,
-) -> Result<(), Error> {
+) -> Result<Samples, Error> {
     let from = if from == 0 { Position::START } else { Position::start_of(from) };
-    let samples = name_all(head, disk, dir, from, found)?;
-    if !samples {
-        return Ok(());
-    }
-    let threads = threads(head);
-    let share = |number: usize| {
-        let oldest = head.oldest_at(head.clock.now_ms());
-        let mut share = Share {
-            head,
-            number,
-            of: threads,
-            oldest,
-            current: None,
-            pending: Vec::new(),
-            started: Vec::new(),
-            found: Replayed::default(),
-        };
-        share.read(disk, dir, from).map(|()| share.found)
-    };
-    let shares: Vec<Result<Replayed, Error>> = std::thread::scope(|scope| {
-        let share = &share;
-        let others: Vec<_> = (1..threads).map(|number| scope.spawn(move || share(number))).collect();
-        let own = share(0);
-        let panicked = || {
-            Err(Error::Folder {
-                dir: dir.to_owned(),
-                message: "a thread that reads the log panicked".to_owned(),
-            })
-        };
-        let joined = others.into_iter().map(|other| other.join().unwrap_or_else(|_| panicked()));
-        [own].into_iter().chain(joined).collect()
-    });
-    for share in shares {
-        let share = share?;
-        found.samples += share.samples;
-        found.skipped += share.skipped;
-        found.lost += share.lost;
-        share.damages.into_iter().for_each(|what| note_damage(head, found, what));
-    }
-    Ok(())
-}
-
-/// Reads what names series and families, and tells what is damaged. Gives whether there is a sample.
-fn name_all(
-    head: &Arc<Head>,
-    disk: &SharedDisk,
-    dir: &Path,
-    from: Position,
-    found: &mut Replayed,
-) -> Result<bool, Error> {
     let mut reader = Reader::at(disk.clone(), dir, from);
-    let mut record = Record::default();
-    let mut samples = false;
+    let (mut record, mut newest, mut any) = (Record::default(), Newest::default(), false);
     loop {
         match reader.next(&mut record)? {
-            Next::Record if is_samples(record.kind) => samples = true,
             Next::Record => {
-                if let Err(what) = name(head, &record) {
-                    note_damage(head, found, what);
-                }
+                let samples = is_samples(record.kind);
+                any |= samples;
+                let read = if samples { note_newest(&record, &mut newest) } else { name(head, &record) };
+                read.unwrap_or_else(|what| note_damage(head, found, what));
             }
             Next::Damaged(damage) => note_damage(head, found, damage.to_string()),
-            Next::End => return Ok(samples),
+            Next::End => break,
         }
+    }
+    let (disk, dir, end) = (disk.clone(), dir.to_owned(), reader.position());
+    Ok(Samples { disk, dir, from, end, any, newest })
+}
+
+fn note_newest(record: &Record, newest: &mut Newest) -> Result<(), String> {
+    let payload = &record.payload;
+    let read = match record.kind {
+        record::SAMPLES => record::times(payload, |id, t| newest.note(id, t)),
+        record::STARTED_SAMPLES => record::started_times(payload, |id, t| newest.note(id, t)),
+        record::HISTOGRAMS => record::histograms(payload, |id, t, _| newest.note(id, t)),
+        _ => record::started_histograms(payload, |id, t, _, _| newest.note(id, t)),
+    };
+    read.ok_or_else(|| unreadable(record))
+}
+
+fn unreadable(record: &Record) -> String {
+    let (kind, at) = (record.kind, record.position);
+    format!("a log record of kind {kind} at {at} cannot be read by this version")
+}
+
+impl Samples {
+    /// Puts them into memory, with all cores. After an error it can be done again.
+    pub(super) fn apply(&self, head: &Arc<Head>) -> Result<Replayed, Error> {
+        let mut found = Replayed::default();
+        if !self.any {
+            return Ok(found);
+        }
+        let threads = threads(head);
+        let share = |number: usize| {
+            let oldest = head.oldest_at(head.clock.now_ms());
+            let mut share = Share {
+                head,
+                number,
+                of: threads,
+                oldest,
+                current: None,
+                pending: Vec::new(),
+                started: Vec::new(),
+                found: Replayed::default(),
+            };
+            share.read(self).map(|()| share.found)
+        };
+        let shares: Vec<Result<Replayed, Error>> = std::thread::scope(|scope| {
+            let share = &share;
+            let others: Vec<_> = (1..threads).map(|number| scope.spawn(move || share(number))).collect();
+            let own = share(0);
+            let panicked = || {
+                let message = "a thread that reads the log panicked".to_owned();
+                Err(Error::Folder { dir: self.dir.clone(), message })
+            };
+            let joined = others.into_iter().map(|other| other.join().unwrap_or_else(|_| panicked()));
+            [own].into_iter().chain(joined).collect()
+        });
+        for share in shares {
+            let share = share?;
+            found.samples += share.samples;
+            found.skipped += share.skipped;
+            found.lost += share.lost;
+        }
+        Ok(found)
     }
 }
 
@@ -131,8 +154,7 @@ pub(super) fn name(head: &Arc<Head>, record: &Record) -> Result<(), String> {
         }),
         _ => None,
     };
-    let (kind, at) = (record.kind, record.position);
-    read.ok_or_else(|| format!("a log record of kind {kind} at {at} cannot be read by this version"))
+    read.ok_or_else(|| unreadable(record))
 }
 
 /// Floats that all workers together hold back, of 24 bytes each.
@@ -157,11 +179,11 @@ struct Share<'a> {
 }
 
 impl Share<'_> {
-    fn read(&mut self, disk: &SharedDisk, dir: &Path, from: Position) -> Result<(), Error> {
-        let mut reader = Reader::at(disk.clone(), dir, from);
+    fn read(&mut self, log: &Samples) -> Result<(), Error> {
+        let mut reader = Reader::at(log.disk.clone(), &log.dir, log.from);
         let mut record = Record::default();
         let mut times = (i64::MAX, i64::MIN);
-        loop {
+        while reader.position() < log.end {
             match reader.next(&mut record)? {
                 Next::Record if is_samples(record.kind) => self.apply(&record, &mut times),
                 // The first reading told what is damaged.
@@ -204,10 +226,8 @@ impl Share<'_> {
             self.store_pending(times);
         }
         if read.is_none() && self.number == 0 {
-            let (kind, at) = (record.kind, record.position);
-            self.found
-                .damages
-                .push(format!("a log record of kind {kind} at {at} cannot be read by this version"));
+            // Told by the first reading, unless values alone are what cannot be read.
+            tracing::warn!(component = "tsdb", "{}", unreadable(record));
         }
     }
 

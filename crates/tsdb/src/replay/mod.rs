@@ -5,9 +5,11 @@
 //! there are many, and applied by series. Memory is bounded by these (48 MiB) and one record per worker beside what is
 //! rebuilt. Damage is named, counted and stepped over.
 //!
-//! The label index is built behind that ([`warm`]); appends to known series do not wait for it.
+//! With many series the start ends when it is known who is who: the rest is done behind it ([`warm`]), samples first,
+//! then the label index, and appends to known series do not wait for either ([`early`]).
 
 mod checkpoint;
+mod early;
 mod log;
 mod registry;
 mod warm;
@@ -26,6 +28,8 @@ use crate::head::Head;
 use crate::series::Inserted;
 
 pub(crate) use checkpoint::{checkpoint_path, checkpoints};
+pub(crate) use early::Early;
+pub(crate) use log::Samples;
 pub(crate) use warm::warm;
 
 /// What a restart found.
@@ -59,13 +63,13 @@ fn threads(head: &Head) -> usize {
     head.options.replay_threads.unwrap_or_else(cores).clamp(1, THREADS_MAX)
 }
 
-/// Reads everything that `version` names, and the log behind it, into `head`, but for the label index.
+/// Reads everything that `version` names, and the names in the log behind it, into `head`; gives the log's samples.
 pub(crate) fn replay(
     head: &Arc<Head>,
     disk: &SharedDisk,
     (dir, log_dir): (&Path, &Path),
     version: &Version,
-) -> Result<Replayed, Error> {
+) -> Result<(Replayed, Samples), Error> {
     let mut found = Replayed::default();
     head.raise_floor(version.floor);
     head.next_id.fetch_max(version.next_id, Ordering::Relaxed);
@@ -75,14 +79,9 @@ pub(crate) fn replay(
     if version.log_start == 0 {
         checkpoint::read(head, disk, log_dir, &mut found)?;
     }
-    log::replay(head, disk, log_dir, version.log_start, &mut found)?;
+    let samples = log::scan(head, disk, log_dir, version.log_start, &mut found)?;
     found.series = head.series_count.load(Ordering::Relaxed);
-    if found.lost > 0 {
-        let lost = found.lost;
-        let what = format!("{lost} samples in the log belong to series that no readable record names");
-        note_damage(head, &mut found, what);
-    }
-    Ok(found)
+    Ok((found, samples))
 }
 
 /// Exemplars of series that are known.
@@ -102,6 +101,18 @@ fn note_damage(head: &Head, found: &mut Replayed, what: String) {
 }
 
 impl Replayed {
+    /// Adds what became of the samples.
+    fn add(&mut self, head: &Head, samples: &Self) {
+        self.samples += samples.samples;
+        self.skipped += samples.skipped;
+        self.lost += samples.lost;
+        if samples.lost > 0 {
+            let lost = samples.lost;
+            let what = format!("{lost} samples in the log belong to series that no readable record names");
+            note_damage(head, self, what);
+        }
+    }
+
     fn count(&mut self, inserted: Inserted) {
         match inserted {
             Inserted::Stored | Inserted::Late => self.samples += 1,

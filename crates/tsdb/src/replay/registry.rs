@@ -1,8 +1,8 @@
 //! Series, keys and metadata of the registry, put into the tables.
 
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, OnceLock};
 
 use nave_base::disk::SharedDisk;
 use nave_model::append::Tenant;
@@ -26,7 +26,7 @@ pub(super) fn load(
     threads: usize,
 ) -> Result<Found, Error> {
     let flushed = u32::try_from(version.next_seq - 1).unwrap_or(u32::MAX);
-    let loader = Loader { head, flushed, exemplars: Mutex::default() };
+    let loader = Loader { head, flushed, exemplars: Mutex::default(), first: OnceLock::new() };
     let found = registry::load(disk, dir, version.registry, threads, &loader)?;
     let mut exemplars = loader.exemplars.into_inner();
     // Frames come in any order.
@@ -40,6 +40,21 @@ struct Loader<'a> {
     /// The last flush: its part may name any series.
     flushed: u32,
     exemplars: Mutex<Vec<Arc<Kept>>>,
+    /// The tenant that came first and its partition: mostly there is no other.
+    first: OnceLock<(Tenant, u16)>,
+}
+
+impl Loader<'_> {
+    fn partition(&self, tenant: &Tenant) -> Option<u16> {
+        if let Some((first, number)) = self.first.get()
+            && first == tenant
+        {
+            return Some(*number);
+        }
+        let number = self.head.partition(tenant).ok()?.number;
+        self.first.get_or_init(|| (tenant.clone(), number));
+        Some(number)
+    }
 }
 
 impl Frames for Loader<'_> {
@@ -48,9 +63,12 @@ impl Frames for Loader<'_> {
     }
 
     fn series(&self, tenant: &Tenant, id: u32, labels: Labels) {
-        let Ok(partition) = self.head.partition(tenant) else { return };
-        self.head.next_id.fetch_max(id.saturating_add(1), Ordering::Relaxed);
-        let series = Series::new(id, partition.number, labels);
+        let Some(partition) = self.partition(tenant) else { return };
+        // Mostly the manifest knows; threads that write one number all the time wait for each other.
+        if id >= self.head.next_id.load(Ordering::Relaxed) {
+            self.head.next_id.fetch_max(id.saturating_add(1), Ordering::Relaxed);
+        }
+        let series = Series::new(id, partition, labels);
         series.registered.store(true, Ordering::Relaxed);
         series.in_registry.store(true, Ordering::Relaxed);
         series.state.lock().note_written(self.flushed);

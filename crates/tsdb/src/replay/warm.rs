@@ -1,47 +1,83 @@
-//! The label index after a restart, built while appends to known series are taken already.
+//! Memory and the label index after a restart, made while appends to known series are taken already.
 //!
 //! Indexes of all tenants are locked until they are whole, so whoever needs one waits for it.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
-use super::threads;
+use nave_base::backoff::Backoff;
+
+use super::early::Early;
+use super::{Replayed, Samples, threads};
+use crate::error::Error;
 use crate::head::{Head, Partition};
 use crate::index;
 use crate::series::Series;
 
-/// With fewer series the index is there before the start ends.
-const BACKGROUND_SERIES_MIN: usize = 20_000;
+/// After an error of the disk the log is read again.
+const RETRY: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(10));
 
-/// Builds the indexes; returns when nobody can see them unfinished.
-pub(crate) fn warm(head: &Arc<Head>) -> std::io::Result<()> {
-    if head.series_count.load(Ordering::Relaxed) < BACKGROUND_SERIES_MIN {
-        build(head, &|| ());
+/// Puts the log's samples into memory and builds the indexes; returns when nobody can see them unfinished. `done` is told
+/// what was found when all is there.
+pub(crate) fn warm(
+    head: &Arc<Head>,
+    mut log: Samples,
+    mut found: Replayed,
+    done: impl FnOnce(Replayed) + Send + 'static,
+) -> Result<(), Error> {
+    if head.series_count.load(Ordering::Relaxed) < head.options.background_series_min {
+        found.add(head, &log.apply(head)?);
+        Early::end(head);
+        build(head, || ());
+        done(found);
+        head.set_ready();
         return Ok(());
     }
+    *head.early.write() = Some(Early::new(std::mem::take(&mut log.newest)));
     let (locked, wait) = std::sync::mpsc::channel();
     let own = head.clone();
     let work = move || {
-        let start = own.clock.monotonic();
-        build(&own, &|| {
+        build(&own, || {
             // Who waits went away only when the process ends.
             let _ = locked.send(());
+            found.add(&own, &apply(&own, &log));
+            Early::end(&own);
         });
-        let seconds = (own.clock.monotonic() - start).as_secs_f64();
-        let series = own.series_count.load(Ordering::Relaxed);
-        tracing::info!(component = "tsdb", series, seconds, "label index built: queries are answered");
+        done(found);
+        own.set_ready();
     };
-    std::thread::Builder::new().name("tsdb-warm".to_owned()).spawn(work)?;
+    let spawned = std::thread::Builder::new().name("tsdb-warm".to_owned()).spawn(work);
+    spawned.map_err(|error| Error::folder(&head.options.dir, &error))?;
     // An error means that it is done already.
     let _ = wait.recv();
     Ok(())
 }
 
-fn build(head: &Arc<Head>, locked: &dyn Fn()) {
+/// What was read once is there: an error passes, and what was applied before it is found to be there.
+fn apply(head: &Arc<Head>, log: &Samples) -> Replayed {
+    let mut retry = Backoff::new(RETRY.0, RETRY.1);
+    // Nothing ever comes; it is how to wait without a runtime.
+    let (_sender, never) = std::sync::mpsc::channel::<()>();
+    loop {
+        match log.apply(head) {
+            Ok(found) => return found,
+            Err(error) => {
+                tracing::error!(component = "tsdb", %error, "the log cannot be read: queries wait, it is tried again");
+            }
+        }
+        let _ = never.recv_timeout(retry.next_wait());
+        if Arc::strong_count(head) == 1 {
+            return Replayed::default();
+        }
+    }
+}
+
+fn build(head: &Arc<Head>, before: impl FnOnce()) {
     let partitions = head.partitions.read().clone();
     let mut guards: Vec<_> = partitions.iter().map(|partition| partition.index.write()).collect();
-    locked();
+    before();
     let mut by_partition: BTreeMap<u16, Vec<Arc<Series>>> = BTreeMap::new();
     head.table.for_each(|series| by_partition.entry(series.partition).or_default().push(series.clone()));
     let (mut chunks, mut removed) = (0, 0);
@@ -60,7 +96,6 @@ fn build(head: &Arc<Head>, locked: &dyn Fn()) {
     }
     head.chunk_count.fetch_add(i64::try_from(chunks).unwrap_or(i64::MAX), Ordering::Relaxed);
     drop(guards);
-    head.set_ready();
 }
 
 /// A series that was removed and came back has two numbers in the log: the new one stays, and has what is left of the
