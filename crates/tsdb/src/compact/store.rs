@@ -15,7 +15,8 @@ use super::keep::Wanted;
 use super::{BlockStatus, Compactor, Extent, Hooks, Retention, RetentionRule, Settings};
 use crate::catalog::Catalog;
 use crate::error::Error;
-use crate::head::Head;
+use crate::head::{Head, Partition};
+use crate::series::Series;
 use crate::store::Tsdb;
 
 /// How often the space in use is looked at.
@@ -176,7 +177,8 @@ impl Tsdb {
     }
 
     /// Hides the samples in `range` of all series that one of `selectors` matches: for good when this returns, and
-    /// gone from the disk when their files are merged. What is appended later stays. Waits for queries under way.
+    /// gone from the disk when their files are merged. What was acknowledged before the call is gone, what is appended
+    /// after it stays; a sample that is appended meanwhile is either, and stays what it is. Waits for queries under way.
     ///
     /// # Errors
     /// Of the disk; [`Error::Tombstones`] when too many deletes wait to be carried out.
@@ -189,31 +191,35 @@ impl Tsdb {
         if selectors.is_empty() {
             return Ok(());
         }
-        self.seal(tenant, &selectors);
-        let seq = self.flush().await?.seq;
+        // What the flush takes is deleted. It ends the chunks in the same moment, so none has both that and later samples.
+        let seq = self.flush_and_end(Some(self.matching(tenant, &selectors))).await?.seq;
         let (compactor, tenant) = (self.compactor.clone(), tenant.clone());
         let work = move || compactor.delete(&tenant, selectors, range, seq);
-        let version = tokio::task::spawn_blocking(work).await.map_err(|_| Error::Stopped)??;
+        tokio::task::spawn_blocking(work).await.map_err(|_| Error::Stopped)??;
         // From here on readers look at the files, which are masked; memory gives up what the files have.
         let flusher = self.flushing.flusher.clone();
         flusher.cool(i64::MAX);
-        self.compactor.catalog.unpinned_before(version.number).await;
+        let catalog = &self.compactor.catalog;
+        catalog.unpinned_before(catalog.version().number).await;
         let drop_flushed = move || flusher.drop_all_flushed();
         tokio::task::spawn_blocking(drop_flushed).await.map_err(|_| Error::Stopped)?;
+        // The flush may have taken samples whose records came behind its cut: a restart would bring them back.
+        self.appends_under_way().await;
+        self.flush().await?;
         // Caches of answers must not bring it back.
         self.head().epoch.fetch_add(1, Ordering::SeqCst);
         Ok(())
     }
 
-    /// Ends the open chunks of matching series, so that what comes from now on keeps nothing in memory that is deleted.
-    fn seal(&self, tenant: &Tenant, selectors: &[Vec<Matcher>]) {
-        let Some(partition) = self.head().find_partition(tenant) else { return };
-        self.head().table.for_each(|series| {
-            let is_meant = selectors.iter().any(|matchers| Matcher::all_match(matchers, &series.labels));
-            if series.partition == partition.number && is_meant {
-                series.state.lock().seal();
-            }
-        });
+    /// Whether one of `selectors` matches a series of `tenant`.
+    fn matching(&self, tenant: &Tenant, selectors: &[Vec<Matcher>]) -> Box<dyn Fn(&Series) -> bool + Send> {
+        let (flusher, tenant, selectors) =
+            (self.flushing.flusher.clone(), tenant.clone(), selectors.to_vec());
+        Box::new(move |series| {
+            let is_own = |partition: Arc<Partition>| partition.number == series.partition;
+            flusher.head.find_partition(&tenant).is_some_and(is_own)
+                && selectors.iter().any(|matchers| Matcher::all_match(matchers, &series.labels))
+        })
     }
 
     /// Frees the space of what was deleted, by writing the files anew that have some of it.

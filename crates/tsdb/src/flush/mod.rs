@@ -43,12 +43,15 @@ const EXEMPLARS_REWRITE: u64 = 4;
 /// Flushes a store; one flush at a time.
 #[derive(Debug)]
 pub(crate) struct Flusher {
-    head: Arc<Head>,
+    pub(crate) head: Arc<Head>,
     catalog: Arc<Catalog>,
     disk: SharedDisk,
     dir: PathBuf,
     state: Mutex<FlushState>,
 }
+
+/// Series whose open chunks end with what the flush took, so that memory can drop all of that; `None` is no series.
+pub(crate) type Ending = Option<Box<dyn Fn(&Series) -> bool + Send>>;
 
 /// Kept from flush to flush.
 #[derive(Debug, Default)]
@@ -103,7 +106,7 @@ impl Flusher {
     ///
     /// # Errors
     /// Of the file system; nothing was changed then.
-    pub(crate) fn run(&self, log_start: u64) -> Result<Flushed, Error> {
+    pub(crate) fn run(&self, log_start: u64, ending: &Ending) -> Result<Flushed, Error> {
         let mut state = self.state.lock();
         state.attempt += 1;
         self.settle(&mut state);
@@ -111,6 +114,7 @@ impl Flusher {
         let mut pass = Pass {
             flusher: self,
             version: &version,
+            ending,
             seq: state.attempt,
             committed: u32::try_from(version.next_seq - 1).unwrap_or(u32::MAX),
             oldest_part: state.oldest_part,
@@ -224,6 +228,7 @@ impl Flusher {
 struct Pass<'a> {
     flusher: &'a Flusher,
     version: &'a Version,
+    ending: &'a Ending,
     seq: u32,
     committed: u32,
     oldest_part: u32,
@@ -337,6 +342,9 @@ impl Pass<'_> {
         }
         self.flusher.drop_flushed_of(&mut state);
         state.freeze(self.seq, self.committed);
+        if self.ending.as_ref().is_some_and(|is_meant| is_meant(series)) {
+            state.seal();
+        }
         if state.is_unused(self.oldest_part) {
             self.unused.entry(series.partition).or_default().push(series.clone());
         }

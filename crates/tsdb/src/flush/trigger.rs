@@ -10,7 +10,7 @@ use nave_base::metric::{Counter, Registry, Summary};
 use nave_wal::{Log, Position};
 use tokio::sync::Notify;
 
-use super::{Flushed, Flusher};
+use super::{Ending, Flushed, Flusher};
 use crate::error::Error;
 use crate::pressure::Level;
 use crate::retain;
@@ -69,10 +69,15 @@ impl Tsdb {
     /// # Errors
     /// Of the file system; everything is then as it was, and the next flush tries again.
     pub async fn flush(&self) -> Result<Flushed, Error> {
+        self.flush_and_end(None).await
+    }
+
+    /// Flushes, and ends the open chunks of some series in the same moment in which the flush takes them.
+    pub(crate) async fn flush_and_end(&self, ending: Ending) -> Result<Flushed, Error> {
         let _one_at_a_time = self.flushing.one_at_a_time.lock().await;
         self.head().ready().await;
         let start = self.head().clock.monotonic();
-        let result = self.flush_now().await;
+        let result = self.flush_now(ending).await;
         match &result {
             Ok(done) => {
                 self.flushing.flushes.inc();
@@ -88,13 +93,20 @@ impl Tsdb {
         result
     }
 
-    async fn flush_now(&self) -> Result<Flushed, Error> {
+    /// Waits until all appends that are under way have ended. New ones wait meanwhile: about as long as a sync takes,
+    /// because no flush is let in.
+    pub(crate) async fn appends_under_way(&self) {
+        let _no_flush = self.flushing.one_at_a_time.lock().await;
+        drop(self.commits.write().await);
+    }
+
+    async fn flush_now(&self, ending: Ending) -> Result<Flushed, Error> {
         let commits = self.commits.read().await;
         let Some(commits) = commits.as_ref() else { return Err(nave_wal::Error::Closed.into()) };
         let unflushed = self.flushing.unflushed.load(Ordering::Relaxed);
         let log_start = commits.with(cut).await??;
         let flusher = self.flushing.flusher.clone();
-        let work = move || flusher.run(log_start);
+        let work = move || flusher.run(log_start, &ending);
         let mut done = tokio::task::spawn_blocking(work).await.map_err(|_| nave_wal::Error::Closed)??;
         self.flushing.unflushed.fetch_sub(unflushed, Ordering::Relaxed);
         if self.reader().catalog.is_synced() {
