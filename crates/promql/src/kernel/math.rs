@@ -1,11 +1,14 @@
 //! Functions of one number, and operators of two, as Go's `math` defines them.
 
-/// The greater of two; infinity wins over NaN, and NaN over the rest.
+/// The greater of two; infinity wins over NaN, NaN over the rest, and 0 over -0.
 pub(crate) fn max(a: f64, b: f64) -> f64 {
     if a == f64::INFINITY || b == f64::INFINITY {
         f64::INFINITY
     } else if a.is_nan() || b.is_nan() {
         f64::NAN
+    } else if a == 0.0 && b == 0.0 {
+        // The platform's may give either zero.
+        if a.is_sign_negative() { b } else { a }
     } else {
         a.max(b)
     }
@@ -54,6 +57,10 @@ mod tests {
             (max(f64::INFINITY, f64::NAN), min(f64::NAN, f64::NEG_INFINITY)),
             (f64::INFINITY, f64::NEG_INFINITY)
         );
+        for (a, b) in [(0.0, -0.0), (-0.0, 0.0)] {
+            assert!(max(a, b).is_sign_positive() && min(a, b).is_sign_negative());
+        }
+        assert!(max(-0.0, -0.0).is_sign_negative() && min(0.0, 0.0).is_sign_positive());
         assert_eq!((max(1.0, 2.0), min(1.0, 2.0), sign(-3.0)), (2.0, 1.0, -1.0));
     }
 }

@@ -76,15 +76,20 @@ pub(super) fn all(histogram: &Histogram) -> Vec<Bucket> {
     buckets
 }
 
-/// Whether two histograms say the same, however their spans are written. NaN sums count as equal.
+/// Whether two histograms say the same, however their spans are written. A NaN is equal to a NaN.
 pub(crate) fn same(a: &Histogram, b: &Histogram) -> bool {
-    let buckets = |h: &Histogram| {
-        let positive = spans(&pairs(&h.positive_spans, &h.positive_buckets));
-        (positive, spans(&pairs(&h.negative_spans, &h.negative_buckets)))
+    let bits = |value: f64| if value.is_nan() { f64::NAN.to_bits() } else { value.to_bits() };
+    let filled = |spans: &[Span], counts: &[f64]| -> Vec<(i32, u64)> {
+        let filled = pairs(spans, counts).into_iter().filter(|(_, count)| *count != 0.0);
+        filled.map(|(index, count)| (index, bits(count))).collect()
     };
-    let bits = |h: &Histogram| (h.zero_threshold.to_bits(), h.zero_count.to_bits(), h.count.to_bits());
+    let buckets = |h: &Histogram| {
+        let positive = filled(&h.positive_spans, &h.positive_buckets);
+        (positive, filled(&h.negative_spans, &h.negative_buckets))
+    };
+    let totals = |h: &Histogram| [h.zero_threshold, h.zero_count, h.count].map(bits);
     a.schema == b.schema
-        && bits(a) == bits(b)
+        && totals(a) == totals(b)
         && (a.sum == b.sum || a.sum.is_nan() && b.sum.is_nan())
         && a.custom_bounds == b.custom_bounds
         && buckets(a) == buckets(b)

@@ -136,3 +136,11 @@ fn increases_over_resets() {
     difference(&[&a, &b], false, (&|_| false, false), &mut |remark| remarks.push(remark)).unwrap();
     assert_eq!(remarks, [Remark::NotGauge]);
 }
+
+#[test]
+fn what_is_not_a_number_is_the_same() {
+    let [a, b] = [histogram(0, 1, &[1.0, 0.0]), histogram(0, 1, &[1.0])];
+    let times = |h: &Histogram, factor: f64| scaled(h, |count| count * factor);
+    assert!(same(&a, &b) && same(&times(&a, f64::NAN), &times(&a, -f64::NAN)));
+    assert!(!same(&a, &times(&a, f64::NAN)) && !same(&a, &times(&a, 2.0)));
+}
