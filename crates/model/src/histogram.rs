@@ -5,8 +5,17 @@
 //! `model/histogram`: spans say which bucket indexes are present, buckets hold absolute counts.
 
 mod bound;
+mod check;
+mod classic;
+mod layout;
 
 pub use bound::exponential_bound;
+pub use classic::Classic;
+
+/// The coarsest exponential schema.
+pub const SCHEMA_MIN: i32 = -4;
+/// The finest exponential schema.
+pub const SCHEMA_MAX: i32 = 8;
 
 /// Schema of histograms with custom bounds.
 pub const CUSTOM_BUCKETS_SCHEMA: i32 = -53;

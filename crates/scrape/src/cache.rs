@@ -2,7 +2,8 @@
 //!
 //! Two levels: a *line* is the raw text of a series on the page, found by comparing with the line that followed
 //! last time, else by hash; a *slot* is a label set, of which several lines may be the text once relabelling has
-//! removed what told them apart. Label bytes of all slots lie in one shared buffer which every batch
+//! removed what told them apart. A line of a classic histogram that becomes a native one is a *part*: it leads to the
+//! slot of the histogram and, where classic series are kept too, to its own. Label bytes of all slots lie in one shared buffer which every batch
 //! points into, so that a page without new series copies none of them.
 //!
 //! Invariants: `live` slots are those whose last stored sample is no stale marker and that are followed for
@@ -24,9 +25,31 @@ pub(crate) enum Known {
     Dropped,
     /// Its slot.
     Slot(u32),
+    /// It is part of a histogram that is put together: [`Cache::part`].
+    Part(u32),
+}
+
+/// Which part of a classic histogram a series is.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) enum Role {
+    Bucket(f64),
+    Count,
+    Sum,
+}
+
+/// What is known of a series that is part of a classic histogram.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Part {
+    /// The histogram.
+    pub(crate) whole: Known,
+    pub(crate) role: Role,
+    /// The series itself, where it is kept beside the histogram.
+    pub(crate) beside: Option<Known>,
 }
 
 const DROPPED: u32 = u32::MAX;
+/// Marks a number of [`Cache::parts`] among those of slots.
+const PART: u32 = 1 << 31;
 /// Text and label bytes of one target may not be more than this, so that offsets fit.
 const BYTES_MAX: usize = 1 << 31;
 /// Lines beyond twice what the page has are forgotten once there are this many.
@@ -48,6 +71,10 @@ struct Slot {
     followed: bool,
     live: bool,
     report: bool,
+    /// Whether its last sample was a native histogram.
+    histogram: bool,
+    /// Since when it counted in its last sample; 0 is not known.
+    start: i64,
 }
 
 /// See the module.
@@ -61,6 +88,7 @@ pub(crate) struct Cache {
     /// Label bytes that are not in `labels` yet.
     more_labels: Vec<u8>,
     slots: Vec<Slot>,
+    parts: Vec<Part>,
     by_labels: HashTable<u32>,
     scrape: u32,
     next: usize,
@@ -90,15 +118,48 @@ impl Cache {
         self.next = at + 1;
         let line = &mut self.lines[at];
         line.seen = self.scrape;
-        Some(if line.slot == DROPPED { Known::Dropped } else { Known::Slot(line.slot) })
+        Some(known(line.slot))
     }
 
     /// Remembers a series; `labels` is what relabelling made of it, or `None` when it dropped it.
     pub(crate) fn add(&mut self, text: &[u8], labels: Option<&Labels>) -> Result<Known, Full> {
+        let known = self.place(labels)?;
+        self.insert(text, known)
+    }
+
+    /// Remembers a series that is part of a histogram of the labels `whole`; `beside` are its own labels where it is kept
+    /// too. `None` is what relabelling dropped.
+    pub(crate) fn add_part(
+        &mut self,
+        text: &[u8],
+        role: Role,
+        whole: Option<&Labels>,
+        beside: Option<Option<&Labels>>,
+    ) -> Result<Known, Full> {
+        let whole = self.place(whole)?;
+        let beside = beside.map(|labels| self.place(labels)).transpose()?;
+        self.insert_part(text, Part { whole, role, beside })
+    }
+
+    fn insert_part(&mut self, text: &[u8], part: Part) -> Result<Known, Full> {
+        self.parts.push(part);
+        self.insert(text, Known::Part(self.parts.len() as u32 - 1))
+    }
+
+    /// A part that [`Cache::find`] gave.
+    pub(crate) fn part(&self, at: u32) -> Part {
+        self.parts[at as usize]
+    }
+
+    fn place(&mut self, labels: Option<&Labels>) -> Result<Known, Full> {
+        labels.map_or(Ok(Known::Dropped), |labels| self.slot(labels).map(Known::Slot))
+    }
+
+    fn insert(&mut self, text: &[u8], known: Known) -> Result<Known, Full> {
         if self.text.len() + text.len() > BYTES_MAX {
             return Err(Full);
         }
-        let slot = labels.map_or(Ok(DROPPED), |labels| self.slot(labels))?;
+        let slot = number(known);
         let line = self.lines.len() as u32;
         let start = self.text.len() as u32;
         self.text.extend_from_slice(text);
@@ -109,7 +170,7 @@ impl Cache {
             hasher.hash_one(&all[text.start as usize..text.end as usize])
         });
         self.next = self.lines.len();
-        Ok(if slot == DROPPED { Known::Dropped } else { Known::Slot(slot) })
+        Ok(known)
     }
 
     /// The slot of `labels`, made when there is none.
@@ -132,6 +193,8 @@ impl Cache {
             followed: false,
             live: false,
             report: false,
+            histogram: false,
+            start: 0,
         });
         let mut by_labels = std::mem::take(&mut self.by_labels);
         by_labels.insert_unique(hash, at, |at| self.hasher.hash_one(self.label_bytes(*at)));
@@ -163,6 +226,18 @@ impl Cache {
         }
         (slot.seen, slot.followed) = (self.scrape, followed);
         true
+    }
+
+    /// Takes note of what a slot's sample is; gives the former start.
+    pub(crate) fn measured(&mut self, slot: u32, histogram: bool, start: i64) -> i64 {
+        let slot = &mut self.slots[slot as usize];
+        slot.histogram = histogram;
+        std::mem::replace(&mut slot.start, start)
+    }
+
+    /// Whether the slot's last sample was a native histogram.
+    pub(crate) fn is_histogram(&self, slot: u32) -> bool {
+        self.slots[slot as usize].histogram
     }
 
     /// Label range and reference for a batch over [`Cache::labels`].
@@ -219,6 +294,7 @@ impl Cache {
     pub(crate) fn forget_lines(&mut self) {
         self.text.clear();
         self.lines.clear();
+        self.parts.clear();
         self.by_text.clear();
     }
 
@@ -235,10 +311,24 @@ impl Cache {
             // Bytes that were kept before fit again.
             let labels = Labels::from_bytes(old.label_bytes(at)).ok()?;
             let slot = cache.slot(&labels).ok()?;
-            let Slot { reference, seen, followed, live, report, .. } = old.slots[at as usize];
+            let Slot { reference, seen, followed, live, report, histogram, start, .. } =
+                old.slots[at as usize];
             let new = &mut cache.slots[slot as usize];
-            *new = Slot { labels: new.labels.clone(), reference, seen, followed, live, report };
-            Some(labels)
+            *new = Slot {
+                labels: new.labels.clone(),
+                reference,
+                seen,
+                followed,
+                live,
+                report,
+                histogram,
+                start,
+            };
+            Some(slot)
+        };
+        let again = |cache: &mut Self, known: Known| match known {
+            Known::Slot(slot) => moved(cache, slot).map_or(Known::Dropped, Known::Slot),
+            other => other,
         };
         for (at, slot) in old.slots.iter().enumerate() {
             if slot.report || slot.live {
@@ -246,9 +336,19 @@ impl Cache {
             }
         }
         for line in old.lines.iter().filter(|line| line.seen == old.scrape) {
-            let labels = if line.slot == DROPPED { None } else { moved(self, line.slot) };
             let text = &old.text[line.text.start as usize..line.text.end as usize];
-            let _ = self.add(text, labels.as_ref());
+            // What fitted before fits again.
+            let _ = match known(line.slot) {
+                Known::Part(at) => {
+                    let Part { whole, role, beside } = old.part(at);
+                    let (whole, beside) = (again(self, whole), beside.map(|known| again(self, known)));
+                    self.insert_part(text, Part { whole, role, beside })
+                }
+                other => {
+                    let known = again(self, other);
+                    self.insert(text, known)
+                }
+            };
         }
         true
     }
@@ -257,6 +357,22 @@ impl Cache {
     #[cfg(test)]
     pub(crate) fn len(&self) -> usize {
         self.lines.len()
+    }
+}
+
+fn known(number: u32) -> Known {
+    match number {
+        DROPPED => Known::Dropped,
+        part if part & PART != 0 => Known::Part(part ^ PART),
+        slot => Known::Slot(slot),
+    }
+}
+
+fn number(known: Known) -> u32 {
+    match known {
+        Known::Dropped => DROPPED,
+        Known::Slot(slot) => slot,
+        Known::Part(part) => part | PART,
     }
 }
 

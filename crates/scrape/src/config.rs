@@ -87,7 +87,7 @@ impl ScrapeConfig {
         }
         fields.apply_limits(defaults);
         if fields.scrape_protocols.is_empty() {
-            fields.scrape_protocols = defaults.protocols();
+            fields.scrape_protocols = defaults.protocols(fields.scrape_native_histograms == Some(true));
         }
         if fields.scrape_failure_log_file.is_empty() {
             fields.scrape_failure_log_file.clone_from(&defaults.scrape_failure_log_file);

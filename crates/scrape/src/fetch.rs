@@ -17,9 +17,35 @@ use crate::target::Target;
 #[derive(Debug)]
 pub(crate) struct Page {
     pub(crate) body: Bytes,
-    pub(crate) format: Format,
+    pub(crate) format: PageFormat,
     /// Whether the transport vouches that nothing is missing at the end.
     pub(crate) whole: bool,
+}
+
+/// The language of a page.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum PageFormat {
+    /// Text, line by line.
+    Lines(Format),
+    /// Delimited messages.
+    Protobuf,
+}
+
+impl PageFormat {
+    fn from_content_type(content_type: &str) -> Option<Self> {
+        let mut parts = content_type.split(';').map(str::trim);
+        if !parts.next()?.eq_ignore_ascii_case("application/vnd.google.protobuf") {
+            return Format::from_content_type(content_type).map(Self::Lines);
+        }
+        let known = parts.filter_map(|part| part.split_once('=')).all(|(name, value)| {
+            match (name.trim(), value.trim().trim_matches('"')) {
+                ("proto", message) => message == "io.prometheus.client.MetricFamily",
+                ("encoding", encoding) => encoding == "delimited",
+                _ => true,
+            }
+        });
+        known.then_some(Self::Protobuf)
+    }
 }
 
 /// Why there is no page.
@@ -54,7 +80,7 @@ impl Source {
                 let page = tokio::task::spawn_blocking(move || source.page()).await;
                 let body =
                     page.map_err(|error| Failure::Other(format!("the built-in page failed: {error}")))?;
-                Ok(Page { body: body.into(), format: Format::Text, whole: true })
+                Ok(Page { body: body.into(), format: PageFormat::Lines(Format::Text), whole: true })
             }
         }
     }
@@ -69,12 +95,13 @@ pub(crate) struct Fetcher {
 }
 
 impl Fetcher {
-    /// `bytes_max` bounds pages whose job sets no `body_size_limit`, and those whose limit is above it.
-    pub(crate) fn new(config: &ScrapeConfig, client: Client, bytes_max: usize) -> Self {
+    /// `bytes_max` bounds pages whose job sets no `body_size_limit`, and those whose limit is above it. With
+    /// `zero_starts`, pages are asked for in protobuf first where nobody said otherwise, as upstream does.
+    pub(crate) fn new(config: &ScrapeConfig, client: Client, bytes_max: usize, zero_starts: bool) -> Self {
         let limit = usize::try_from(config.body_size_limit.0).unwrap_or(usize::MAX);
         Self {
             client,
-            headers: headers(config),
+            headers: headers(config, zero_starts),
             fallback: config.fallback_protocol(),
             body_bytes_max: if limit == 0 { bytes_max } else { limit.min(bytes_max) },
         }
@@ -109,12 +136,12 @@ impl Fetcher {
     }
 
     /// By the content type, else by the fallback; texts are upstream's.
-    fn format(&self, response: &Response) -> Result<Format, String> {
+    fn format(&self, response: &Response) -> Result<PageFormat, String> {
         let content_type = response.header("content-type").unwrap_or_default();
-        if let Some(format) = Format::from_content_type(content_type) {
+        if let Some(format) = PageFormat::from_content_type(content_type) {
             return Ok(format);
         }
-        let fallback = self.fallback.and_then(Protocol::format);
+        let fallback = self.fallback.map(Protocol::format);
         fallback.ok_or_else(|| match content_type {
             "" => "non-compliant scrape target sending blank Content-Type and no fallback_scrape_protocol \
                    specified for target"
@@ -129,11 +156,15 @@ impl Fetcher {
     }
 }
 
-fn headers(config: &ScrapeConfig) -> HeaderMap {
+fn headers(config: &ScrapeConfig, zero_starts: bool) -> HeaderMap {
     use crate::config::Escaping;
     let escaping = config.metric_name_escaping_scheme.unwrap_or(Escaping::AllowUtf8);
+    let mut protocols = config.protocols();
+    if zero_starts && protocols == Protocol::DEFAULT {
+        protocols = Protocol::PROTOBUF_FIRST.to_vec();
+    }
     let mut headers = HeaderMap::new();
-    if let Ok(accept) = HeaderValue::from_str(&accept_header(&config.protocols(), escaping)) {
+    if let Ok(accept) = HeaderValue::from_str(&accept_header(&protocols, escaping)) {
         headers.insert(ACCEPT, accept);
     }
     let encoding = if config.enable_compression { "gzip" } else { "identity" };

@@ -3,23 +3,30 @@
 //! Known series are found by their text and cost no decoding; everything below `new_series` runs for new ones
 //! only. Nothing is stored here: a page that fails leaves an error and the figures it got to.
 
-use std::sync::Arc;
-
-use bytes::Bytes;
-use nave_model::append::{Batch, BatchSeries, LabelFormat, Principal};
+use nave_model::histogram::{CounterResetHint, Histogram};
 use nave_model::label::{Builder, Labels, METRIC_NAME};
 use nave_model::relabel::{NameScheme, Verdict, process};
 use nave_model::sample::Exemplar;
 use nave_model::time::Timestamp;
-use nave_wire::exposition::{Entry, Parser, SampleLine};
+use nave_wire::exposition::protobuf::{self, Histograms, Measured};
+use nave_wire::exposition::{Entry, Format, Parser};
 
 use crate::cache::{Cache, Known};
 use crate::config::ScrapeConfig;
-use crate::fetch::Page;
+use crate::draft::Draft;
+use crate::fetch::{Page, PageFormat};
+use crate::histogram::{Choice, Collected, Fineness};
+use crate::line::Line;
 use crate::metadata::Families;
 
 /// Samples further ahead of the scrape than this are refused.
 const AHEAD_MS_MAX: i64 = 10 * 60 * 1_000;
+/// A zero is written at the start of a series when that is at most this long ago: as far back as upstream's head
+/// takes samples.
+const ZERO_MS_MAX: i64 = 60 * 60 * 1_000;
+/// Native histograms of a page may take this many times its bytes decoded, and what is free.
+const DECODED_FACTOR: usize = 24;
+const DECODED_FREE: usize = 64 << 10;
 
 /// What a page held.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -42,146 +49,299 @@ pub(crate) enum Broken {
     Page,
     SampleLimit,
     LabelLimit,
-}
-
-/// A batch in the making.
-#[derive(Debug)]
-pub(crate) struct Draft {
-    pub(crate) batch: Batch,
-    /// The slot of each series of the batch.
-    pub(crate) slots: Vec<u32>,
-}
-
-impl Draft {
-    pub(crate) fn new(principal: Arc<Principal>, samples: usize) -> Self {
-        let mut batch = Batch::new(principal, LabelFormat::CANONICAL, Bytes::new());
-        batch.series.reserve(samples);
-        batch.timestamps.reserve(samples);
-        batch.values.reserve(samples);
-        Self { batch, slots: Vec::with_capacity(samples) }
-    }
-
-    /// Takes everything out again.
-    pub(crate) fn clear(&mut self) {
-        self.batch.series.clear();
-        self.batch.timestamps.clear();
-        self.batch.values.clear();
-        self.batch.exemplars.clear();
-        self.slots.clear();
-    }
-
-    /// Adds one sample of a slot.
-    pub(crate) fn push(&mut self, cache: &Cache, slot: u32, timestamp: Timestamp, value: f64) {
-        let (labels, reference) = cache.series(slot);
-        let sample = self.batch.values.len() as u32;
-        let exemplar = self.batch.exemplars.len() as u32;
-        self.batch.timestamps.push(timestamp);
-        self.batch.values.push(value);
-        self.batch.series.push(BatchSeries {
-            labels,
-            reference,
-            samples: sample..sample + 1,
-            histograms: 0..0,
-            exemplars: exemplar..exemplar,
-        });
-        self.slots.push(slot);
-    }
-
-    fn exemplar(&mut self, exemplar: Exemplar) {
-        self.batch.exemplars.push(exemplar);
-        if let Some(series) = self.batch.series.last_mut() {
-            series.exemplars.end += 1;
-        }
-    }
+    BucketLimit,
 }
 
 /// Reads pages of one target.
 pub(crate) struct Ingest<'a> {
     pub(crate) config: &'a ScrapeConfig,
+    pub(crate) choice: Choice,
+    /// Whether a series that starts gets a zero at its start.
+    pub(crate) zero_starts: bool,
     pub(crate) target: &'a Labels,
     pub(crate) at: Timestamp,
     pub(crate) cache: &'a mut Cache,
     pub(crate) families: &'a mut Families,
     pub(crate) draft: &'a mut Draft,
     pub(crate) tally: Tally,
+    pub(crate) state: State,
 }
 
-type Failed = (Broken, String);
+/// What is remembered from sample to sample of one page.
+#[derive(Debug, Default)]
+pub(crate) struct State {
+    /// The family of the last type line.
+    family: String,
+    collected: Collected,
+    /// Bytes of native histograms so far, and how many there may be.
+    decoded_bytes: usize,
+    decoded_bytes_max: usize,
+    /// A histogram had too many buckets.
+    over_buckets: bool,
+}
+
+/// Why a page is refused.
+pub(crate) type Failed = (Broken, String);
 
 #[allow(clippy::needless_pass_by_value)] // for `map_err`
 fn page_error(error: impl ToString) -> Failed {
     (Broken::Page, error.to_string())
 }
 
+/// For the reader of protobuf pages.
+#[derive(Debug)]
+pub(crate) struct Stopped(Failed);
+
+impl From<protobuf::Error> for Stopped {
+    fn from(error: protobuf::Error) -> Self {
+        Self(page_error(error))
+    }
+}
+
+impl From<Failed> for Stopped {
+    fn from(failed: Failed) -> Self {
+        Self(failed)
+    }
+}
+
+impl protobuf::Visit for Ingest<'_> {
+    type Error = Stopped;
+
+    fn family(&mut self, family: &protobuf::Family<'_>) -> Result<(), Stopped> {
+        self.flush()?;
+        self.families.help(family.name, family.help);
+        self.families.kind(family.name, family.kind);
+        if !family.unit.is_empty() {
+            self.families.unit(family.name, family.unit);
+        }
+        Ok(())
+    }
+
+    fn sample(&mut self, sample: &protobuf::Sample<'_>) -> Result<(), Stopped> {
+        Ok(self.line(sample)?)
+    }
+}
+
 impl Ingest<'_> {
     /// Reads the whole page into the draft.
     pub(crate) fn page(&mut self, page: &Page) -> Result<(), Failed> {
-        let mut parser = Parser::new(&page.body, page.format);
-        if page.whole {
-            parser = parser.whole();
-        }
-        while let Some(entry) = parser.next().map_err(page_error)? {
-            match entry {
-                Entry::Sample(line) => self.sample(&line)?,
-                Entry::Type { family, kind } => self.families.kind(family, kind),
-                Entry::Help { family, text } => self.families.help(family, &text),
-                Entry::Unit { family, unit } => self.families.unit(family, unit),
-                Entry::Comment | Entry::Eof => {}
+        self.state.decoded_bytes_max =
+            page.body.len().saturating_mul(DECODED_FACTOR).saturating_add(DECODED_FREE);
+        match page.format {
+            PageFormat::Lines(format) => self.lines(page, format)?,
+            PageFormat::Protobuf => {
+                let Choice { native, classic_too, .. } = self.choice;
+                let histograms = Histograms { native, classic_too };
+                protobuf::read(&page.body, histograms, self).map_err(|Stopped(failed)| failed)?;
             }
         }
+        self.flush()?;
         let limit = self.config.sample_limit;
+        if self.state.over_buckets {
+            return Err((Broken::BucketLimit, "histogram bucket limit exceeded".to_owned()));
+        }
         if limit > 0 && self.tally.kept > limit {
             return Err((Broken::SampleLimit, "sample limit exceeded".to_owned()));
         }
         Ok(())
     }
 
-    fn sample(&mut self, line: &SampleLine<'_>) -> Result<(), Failed> {
-        self.tally.scraped += 1;
-        let known = match self.cache.find(line.series) {
+    fn lines(&mut self, page: &Page, format: Format) -> Result<(), Failed> {
+        let mut parser = Parser::new(&page.body, format);
+        if page.whole {
+            parser = parser.whole();
+        }
+        if self.zero_starts {
+            parser = parser.with_start_timestamps();
+        }
+        while let Some(entry) = parser.next().map_err(page_error)? {
+            match entry {
+                Entry::Sample(line) => self.line(&line)?,
+                Entry::Type { family, kind } => {
+                    if self.choice.convert {
+                        family.clone_into(&mut self.state.family);
+                    }
+                    self.families.kind(family, kind);
+                }
+                Entry::Help { family, text } => self.families.help(family, &text),
+                Entry::Unit { family, unit } => self.families.unit(family, unit),
+                Entry::Comment | Entry::Eof => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn line(&mut self, line: &impl Line) -> Result<(), Failed> {
+        let known = match self.cache.find(line.key()) {
             Some(known) => known,
             None => self.new_series(line)?,
         };
+        if let Known::Part(part) = known {
+            return self.part(part, line);
+        }
+        self.flush()?;
+        self.sample(known, line)
+    }
+
+    fn sample(&mut self, known: Known, line: &impl Line) -> Result<(), Failed> {
+        self.tally.scraped += 1;
         let Known::Slot(slot) = known else { return Ok(()) };
+        let Some(at) = self.admit(slot, line.timestamp()) else { return Ok(()) };
+        let kept = match line.value() {
+            Measured::Float(value) => self.float(slot, at, line.start(), value),
+            Measured::Native(histogram) => {
+                self.state.decoded_bytes += histogram.decoded_bytes();
+                if self.state.decoded_bytes > self.state.decoded_bytes_max {
+                    return Err(page_error("the native histograms of the page expand beyond measure"));
+                }
+                let histogram = histogram.decode().map_err(page_error)?;
+                self.histogram(slot, at, line.start(), histogram)
+            }
+        };
+        if kept && line.may_have_exemplars() {
+            let exemplars = line.exemplars().map_err(page_error)?;
+            exemplars.into_iter().for_each(|exemplar| self.draft.exemplar(exemplar));
+        }
+        Ok(())
+    }
+
+    /// Counts a sample of a slot; gives its time, or nothing when it is not stored.
+    fn admit(&mut self, slot: u32, timestamp: Option<Timestamp>) -> Option<Timestamp> {
         self.tally.kept += 1;
-        let own = line.timestamp.filter(|_| self.config.honor_timestamps);
+        let own = timestamp.filter(|_| self.config.honor_timestamps);
         let limit = self.config.sample_limit;
         if limit > 0 && self.tally.kept > limit {
             // The page is refused at its end; until then it is only counted.
-            return Ok(());
+            return None;
         }
         let followed = own.is_none() || self.config.track_timestamps_staleness;
         let first = self.cache.sample(slot, followed);
         if !first && own.is_none() {
             self.tally.duplicates += 1;
-            return Ok(());
+            return None;
         }
         let at = own.unwrap_or(self.at);
         if at > self.at.plus_ms(AHEAD_MS_MAX) {
             self.tally.out_of_bounds += 1;
-            return Ok(());
+            return None;
         }
-        self.draft.push(self.cache, slot, at, line.value);
-        if let Some(exemplar) = &line.exemplar {
-            let labels = exemplar.labels().map_err(page_error)?;
-            self.draft.exemplar(Exemplar { labels, value: exemplar.value, timestamp: exemplar.timestamp });
+        Some(at)
+    }
+
+    fn float(&mut self, slot: u32, at: Timestamp, start: i64, value: f64) -> bool {
+        let zero = self.begins(slot, at, start, false);
+        self.draft.series(self.cache, slot);
+        if zero {
+            self.draft.float(Timestamp(start), 0, 0.0);
+        }
+        self.draft.float(at, start, value);
+        true
+    }
+
+    fn histogram(&mut self, slot: u32, at: Timestamp, start: i64, mut histogram: Histogram) -> bool {
+        if !Fineness::of(self.config).limit(&mut histogram) {
+            // Counted on, so that the figures are right; the page is refused at its end.
+            self.state.over_buckets = true;
+            return false;
+        }
+        let zero = self.begins(slot, at, start, true);
+        self.draft.series(self.cache, slot);
+        if zero {
+            let Histogram { schema, zero_threshold, integer, .. } = histogram;
+            let custom_bounds = histogram.custom_bounds.clone();
+            let counter_reset_hint = CounterResetHint::Reset;
+            let empty = Histogram {
+                schema,
+                zero_threshold,
+                integer,
+                custom_bounds,
+                counter_reset_hint,
+                ..Histogram::default()
+            };
+            self.draft.histogram(Timestamp(start), 0, empty);
+        }
+        self.draft.histogram(at, start, histogram);
+        true
+    }
+
+    /// Whether the series gets a zero at `start`, because it has not had one yet.
+    fn begins(&mut self, slot: u32, at: Timestamp, start: i64, histogram: bool) -> bool {
+        let before = self.cache.measured(slot, histogram, start);
+        self.zero_starts && start != 0 && start != before && start < at.0 && start >= at.0 - ZERO_MS_MAX
+    }
+
+    /// A sample that is part of a histogram.
+    fn part(&mut self, at: u32, line: &impl Line) -> Result<(), Failed> {
+        let part = self.cache.part(at);
+        if self.state.collected.whole != Some(part.whole) {
+            self.flush()?;
+        }
+        if let Some(beside) = part.beside {
+            self.sample(beside, line)?;
+        }
+        let Measured::Float(value) = line.value() else { return Ok(()) };
+        let exemplars =
+            if line.may_have_exemplars() { line.exemplars().map_err(page_error)? } else { Vec::new() };
+        let collected = &mut self.state.collected;
+        collected.whole = Some(part.whole);
+        collected.add(part.role, value);
+        collected.timestamp = line.timestamp();
+        collected.start = line.start();
+        // As upstream: exemplars of native histograms have a time.
+        collected.exemplars.extend(exemplars.into_iter().filter(|exemplar| exemplar.timestamp.is_some()));
+        Ok(())
+    }
+
+    /// Stores the histogram whose parts were collected. Parts that make none are left out, as upstream does.
+    fn flush(&mut self) -> Result<(), Failed> {
+        let collected = &mut self.state.collected;
+        let Some(whole) = collected.whole.take() else { return Ok(()) };
+        let native = collected.classic.native();
+        collected.classic.clear();
+        let (timestamp, start) = (collected.timestamp.take(), std::mem::take(&mut collected.start));
+        let mut exemplars: Vec<Exemplar> = std::mem::take(&mut collected.exemplars);
+        let Ok(histogram) = native else { return Ok(()) };
+        self.tally.scraped += 1;
+        let Known::Slot(slot) = whole else { return Ok(()) };
+        let Some(at) = self.admit(slot, timestamp) else { return Ok(()) };
+        if self.histogram(slot, at, start, histogram) {
+            exemplars.sort_by_key(|exemplar| exemplar.timestamp);
+            exemplars.into_iter().for_each(|exemplar| self.draft.exemplar(exemplar));
         }
         Ok(())
     }
 
-    fn new_series(&mut self, line: &SampleLine<'_>) -> Result<Known, Failed> {
+    fn new_series(&mut self, line: &impl Line) -> Result<Known, Failed> {
         let exposed = line.labels().map_err(page_error)?;
-        let mut labels = with_target(&exposed, self.target, self.config.honor_labels);
+        let part = match self.choice.convert {
+            true => line.part(&exposed, &self.state.family).map_err(page_error)?,
+            false => None,
+        };
+        let Some((role, whole)) = part else {
+            let labels = self.relabelled(&exposed)?;
+            return self.cache.add(line.key(), labels.as_ref()).map_err(page_error);
+        };
+        let beside = match self.choice.classic_too {
+            true => Some(self.relabelled(&exposed)?),
+            false => None,
+        };
+        let whole = self.relabelled(&whole)?;
+        let beside = beside.as_ref().map(Option::as_ref);
+        self.cache.add_part(line.key(), role, whole.as_ref(), beside).map_err(page_error)
+    }
+
+    /// The labels that a series is stored under, checked against limits; `None` when relabelling drops it.
+    fn relabelled(&mut self, exposed: &Labels) -> Result<Option<Labels>, Failed> {
+        let mut labels = with_target(exposed, self.target, self.config.honor_labels);
         let dropped = process(&mut labels, &self.config.metric_relabel_configs) == Verdict::Drop;
         let labels = labels.build();
         if dropped || labels.is_empty() {
-            return self.cache.add(line.series, None).map_err(page_error);
+            return Ok(None);
         }
         self.check_names(&labels)?;
         check_limits(&labels, self.config).map_err(|text| (Broken::LabelLimit, text))?;
-        let known = self.cache.add(line.series, Some(&labels)).map_err(page_error)?;
         self.tally.added += 1;
-        Ok(known)
+        Ok(Some(labels))
     }
 
     fn check_names(&self, labels: &Labels) -> Result<(), Failed> {
@@ -261,3 +421,7 @@ fn cut(text: &str) -> &str {
 #[cfg(test)]
 #[path = "ingest_tests.rs"]
 mod tests;
+
+#[cfg(test)]
+#[path = "ingest_histogram_tests.rs"]
+mod histogram_tests;

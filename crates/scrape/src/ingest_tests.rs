@@ -1,5 +1,9 @@
 //! Pages against the batches they make.
 
+use std::sync::Arc;
+
+use bytes::Bytes;
+use nave_model::append::{BatchSeries, Principal};
 use nave_wire::exposition::Format;
 
 use super::*;
@@ -15,13 +19,32 @@ fn config(yaml: &str) -> ScrapeConfig {
 fn ingest(config: &ScrapeConfig, cache: &mut Cache, page: &str) -> (Result<Vec<String>, String>, Tally) {
     let target = Labels::from_pairs([("job", "j"), ("instance", "i")]).unwrap();
     let format = if page.ends_with("# EOF\n") { Format::OpenMetrics } else { Format::Text };
-    let page = Page { body: Bytes::copy_from_slice(page.as_bytes()), format, whole: true };
+    let page = Page {
+        body: Bytes::copy_from_slice(page.as_bytes()),
+        format: PageFormat::Lines(format),
+        whole: true,
+    };
     let mut draft = Draft::new(Arc::new(Principal::anonymous("test")), 0);
     let mut families = Families::default();
     cache.begin();
     let (at, tally) = (Timestamp(1_000), Tally::default());
-    let mut ingest =
-        Ingest { config, target: &target, at, cache, families: &mut families, draft: &mut draft, tally };
+    let choice = Choice {
+        native: config.scrape_native_histograms == Some(true),
+        classic_too: config.always_scrape_classic_histograms == Some(true),
+        convert: config.convert_classic_histograms_to_nhcb == Some(true),
+    };
+    let mut ingest = Ingest {
+        config,
+        choice,
+        zero_starts: false,
+        target: &target,
+        at,
+        cache,
+        families: &mut families,
+        draft: &mut draft,
+        tally,
+        state: State::default(),
+    };
     let result = ingest.page(&page);
     let tally = ingest.tally;
     if let Err((_, error)) = result {

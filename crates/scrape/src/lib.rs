@@ -11,9 +11,12 @@
 pub mod config;
 
 mod cache;
+mod draft;
 mod failure_log;
 mod fetch;
+mod histogram;
 mod ingest;
+mod line;
 mod metadata;
 mod metric;
 mod pool;

@@ -18,6 +18,7 @@ pub(crate) struct Metrics {
     pub(crate) exceeded_label_limits: Counter,
     pub(crate) exceeded_sample_limit: Counter,
     pub(crate) exceeded_body_size: Counter,
+    pub(crate) exceeded_bucket_limit: Counter,
     pub(crate) interval_length: Family<Summary>,
     pub(crate) duplicate_timestamp: Counter,
     pub(crate) out_of_bounds: Counter,
@@ -68,6 +69,10 @@ impl Metrics {
             exceeded_body_size: counter(
                 "scrapes_exceeded_body_size_limit_total",
                 "Scrapes refused for the size of the page.",
+            ),
+            exceeded_bucket_limit: counter(
+                "scrapes_exceeded_native_histogram_bucket_limit_total",
+                "Scrapes refused for the buckets of a native histogram.",
             ),
             interval_length: summaries(
                 "interval_length_seconds",

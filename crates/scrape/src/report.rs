@@ -1,12 +1,12 @@
 //! The series that every scrape reports about itself.
 
 use nave_model::label::{Labels, METRIC_NAME};
-use nave_model::sample::stale_nan;
 use nave_model::time::Timestamp;
 
 use crate::cache::{Cache, Full};
 use crate::config::ScrapeConfig;
-use crate::ingest::{Draft, Tally};
+use crate::draft::Draft;
+use crate::ingest::Tally;
 
 const ALWAYS: [&str; 5] = [
     "up",
@@ -80,7 +80,7 @@ impl Report {
     /// Ends all of them.
     pub(crate) fn push_stale(&self, draft: &mut Draft, cache: &Cache, at: Timestamp) {
         for slot in &self.slots {
-            draft.push(cache, *slot, at, stale_nan());
+            draft.push_stale(cache, *slot, at);
         }
     }
 }

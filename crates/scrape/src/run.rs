@@ -9,15 +9,16 @@ use nave_base::clock::SharedClock;
 use nave_base::metric::Summary;
 use nave_model::append::{Append, Principal, Reason, SeriesRef};
 use nave_model::label::Labels;
-use nave_model::sample::stale_nan;
 use nave_model::time::Timestamp;
 use parking_lot::Mutex;
 
 use crate::cache::Cache;
 use crate::config::ScrapeConfig;
+use crate::draft::Draft;
 use crate::failure_log;
 use crate::fetch::{Failure, Page, Source};
-use crate::ingest::{Broken, Draft, Ingest, Tally};
+use crate::histogram::Choice;
+use crate::ingest::{Broken, Ingest, State, Tally};
 use crate::metric::Metrics;
 use crate::report::{Figures, Report};
 use crate::target::{Health, Last, Target};
@@ -33,6 +34,7 @@ pub(crate) struct Env {
     pub(crate) principal: Principal,
     pub(crate) offset_seed: u64,
     pub(crate) align_timestamps: bool,
+    pub(crate) zero_starts: bool,
     pub(crate) page_bytes_max: usize,
     pub(crate) live: Live,
     pub(crate) shutdown: Shutdown,
@@ -238,7 +240,7 @@ impl Loop {
         let (mut figures, error) = self.read(fetched, at, &mut draft);
         let vanished = if figures.up { self.cache.finish() } else { self.cache.fail() };
         for slot in &vanished {
-            draft.push(&self.cache, *slot, at, stale_nan());
+            draft.push_stale(&self.cache, *slot, at);
         }
         let duration = self.env.clock.monotonic().saturating_sub(begun);
         figures.seconds = duration.as_secs_f64();
@@ -280,12 +282,15 @@ impl Loop {
         let mut families = self.target.families.lock();
         let mut ingest = Ingest {
             config: &self.config,
+            choice: Choice::of(&self.config, &self.target),
+            zero_starts: self.env.zero_starts,
             target: &self.target.labels,
             at,
             cache: &mut self.cache,
             families: &mut families,
             draft,
             tally: Tally::default(),
+            state: State::default(),
         };
         let result = ingest.page(&page);
         let tally = ingest.tally;
@@ -301,6 +306,7 @@ impl Loop {
             Broken::Page => {}
             Broken::SampleLimit => metrics.exceeded_sample_limit.inc(),
             Broken::LabelLimit => metrics.exceeded_label_limits.inc(),
+            Broken::BucketLimit => metrics.exceeded_bucket_limit.inc(),
         }
         draft.clear();
         (Figures { up: false, tally, body_bytes, seconds: 0.0 }, Some(error))
@@ -358,7 +364,7 @@ impl Loop {
         let stale = self.cache.fail();
         let mut draft = Draft::new(self.principal.clone(), stale.len());
         for slot in &stale {
-            draft.push(&self.cache, *slot, at, stale_nan());
+            draft.push_stale(&self.cache, *slot, at);
         }
         self.report.push_stale(&mut draft, &self.cache, at);
         self.store(draft, &stale).await;

@@ -41,6 +41,9 @@ pub struct Options {
     /// Whether a scrape that comes up to 2 ms late gets the time it should have had
     /// (upstream `--scrape.adjust-timestamps`).
     pub align_timestamps: bool,
+    /// Whether a series that says since when it counts gets a zero at that time
+    /// (upstream's feature `created-timestamp-zero-ingestion`).
+    pub zero_starts: bool,
 }
 
 /// A page of this process, shown as the one target of a job of its own.
@@ -82,6 +85,7 @@ impl Scraper {
             principal: options.principal,
             offset_seed: options.offset_seed,
             align_timestamps: options.align_timestamps,
+            zero_starts: options.zero_starts,
             page_bytes_max: options.page_bytes_max,
             live: Live::default(),
             shutdown: Shutdown::new(),
@@ -156,7 +160,7 @@ impl Scraper {
             self.env.metrics.pools_failed.inc();
             Error::Client { job: job.clone(), error }
         })?;
-        let fetcher = Fetcher::new(config, client, self.env.page_bytes_max);
+        let fetcher = Fetcher::new(config, client, self.env.page_bytes_max, self.env.zero_starts);
         let generation = pool.map_or(0, |pool| pool.settings.generation + 1);
         Ok(Settings { config: Arc::new(config.clone()), source: Source::Http(Arc::new(fetcher)), generation })
     }

@@ -20,6 +20,12 @@ const SCHEME: &str = "__scheme__";
 const PATH: &str = "__metrics_path__";
 const INTERVAL: &str = "__scrape_interval__";
 const TIMEOUT: &str = "__scrape_timeout__";
+/// Relabelling may set these; the job decides otherwise.
+const HISTOGRAMS: [&str; 3] = [
+    "__scrape_native_histograms__",
+    "__always_scrape_classic_histograms__",
+    "__convert_classic_histograms_to_nhcb__",
+];
 const PARAM_PREFIX: &str = "__param_";
 const META_PREFIX: &str = "__meta_";
 const RESERVED_PREFIX: &str = "__";
@@ -66,6 +72,8 @@ pub(crate) struct Target {
     pub(crate) url: Url,
     pub(crate) interval: PromDuration,
     pub(crate) timeout: PromDuration,
+    /// What its labels say of native and classic histograms and of converting them.
+    pub(crate) histograms: [Option<bool>; 3],
     /// Equal for targets that are scraped in the same way under the same labels, today and after a restart.
     pub(crate) hash: u64,
     pub(crate) last: Mutex<Last>,
@@ -106,6 +114,7 @@ impl Target {
                 "scrape timeout cannot be greater than scrape interval ({timeout:?} > {interval:?})"
             ));
         }
+        let histograms = switches(&labels)?;
         labels.retain(|name, _| !name.starts_with(META_PREFIX));
         if labels.get("instance").is_empty() {
             labels.set("instance", &address);
@@ -119,6 +128,7 @@ impl Target {
             url,
             interval,
             timeout,
+            histograms,
             hash,
             last: Mutex::default(),
             families: Mutex::default(),
@@ -146,6 +156,7 @@ impl Target {
             url,
             interval,
             timeout: interval,
+            histograms: [None; 3],
             last: Mutex::default(),
             families: Mutex::default(),
         }
@@ -197,6 +208,19 @@ fn duration(labels: &Builder, label: &str, what: &str) -> Result<PromDuration, S
         return Err(format!("scrape {what} cannot be 0"));
     }
     Ok(duration)
+}
+
+fn switches(labels: &Builder) -> Result<[Option<bool>; 3], String> {
+    let mut switches = [None; 3];
+    for (name, switch) in HISTOGRAMS.into_iter().zip(&mut switches) {
+        *switch = match labels.get(name) {
+            "" => None,
+            "true" => Some(true),
+            "false" => Some(false),
+            other => return Err(format!("error parsing {name}: expected true or false, came {other:?}")),
+        };
+    }
+    Ok(switches)
 }
 
 fn url(config: &ScrapeConfig, labels: &Builder) -> Result<Url, String> {

@@ -1,4 +1,4 @@
-//! Metric pages: what targets answer to a scrape, read and written.
+//! Metric pages: what targets answer to a scrape, read and written. Pages in protobuf are read by [`protobuf`].
 //!
 //! [`Parser`] reads Prometheus text (0.0.4, and 1.0.0 with quoted UTF-8 names) and OpenMetrics 1.0, entry
 //! by entry, without copying and without allocating per sample. [`PageWriter`] writes such pages.
@@ -15,6 +15,7 @@ mod meta;
 mod number;
 mod page;
 mod parser;
+pub mod protobuf;
 mod scan;
 mod series;
 mod start;

@@ -23,6 +23,7 @@ pub(crate) use decode::{Allowance, HEAP_BYTES, index, kind_of, text};
 pub(crate) use encode::kind_number;
 pub use encode::{Encoder, Series};
 pub use labels::LABEL_FORMAT;
+pub(crate) use labels::pair;
 
 /// Snappy cannot expand more than this: its densest element makes 64 bytes of 3.
 const SNAPPY_MAX_RATIO: usize = 22;

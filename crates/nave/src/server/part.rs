@@ -98,6 +98,7 @@ pub(super) fn scraper(process: &Process, append: Arc<dyn Append>) -> Arc<Scraper
         offset_seed: offset_seed(),
         page_bytes_max: nave_scrape::PAGE_BYTES_MAX,
         align_timestamps: process.flags.adjust_timestamps,
+        zero_starts: process.flags.has_feature("created-timestamp-zero-ingestion"),
     }))
 }
 

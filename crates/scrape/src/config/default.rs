@@ -80,10 +80,17 @@ impl Defaults {
         Ok(self)
     }
 
-    pub(super) fn protocols(&self) -> Vec<String> {
-        if self.scrape_protocols.is_empty() {
-            return Protocol::DEFAULT.iter().map(ToString::to_string).collect();
+    /// What a job offers that does not say so; `native` is whether it wants native histograms.
+    pub(super) fn protocols(&self, native: bool) -> Vec<String> {
+        if !self.scrape_protocols.is_empty() {
+            return self.scrape_protocols.clone();
         }
-        self.scrape_protocols.clone()
+        // Only protobuf pages hold native histograms.
+        let all: &[Protocol] = if native || self.scrape_native_histograms {
+            &Protocol::PROTOBUF_FIRST
+        } else {
+            &Protocol::DEFAULT
+        };
+        all.iter().map(ToString::to_string).collect()
     }
 }

@@ -31,13 +31,13 @@ nave_http::with_http_settings! {
         /// The protocol of pages that do not say theirs.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         pub fallback_scrape_protocol: Option<String>,
-        /// Accepted; protobuf pages are not read, so there is nothing to switch.
+        /// Whether native histograms are read as such; otherwise as classic ones.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         pub scrape_native_histograms: Option<bool>,
-        /// Accepted; see `scrape_native_histograms`.
+        /// Whether classic series are kept beside native histograms.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         pub always_scrape_classic_histograms: Option<bool>,
-        /// Accepted; classic histograms stay classic.
+        /// Whether classic histograms become native ones with custom bounds.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         pub convert_classic_histograms_to_nhcb: Option<bool>,
         /// Whether to report timeout, limit and size of each scrape too.
@@ -88,10 +88,10 @@ nave_http::with_http_settings! {
         /// How many dropped targets are shown.
         #[serde(default, skip_serializing_if = "is_zero", deserialize_with = "or_default")]
         pub keep_dropped_targets: u64,
-        /// Accepted; pages hold no native histograms.
+        /// Most buckets of a native histogram: finer ones are merged, and the page is refused where that does not do.
         #[serde(default, skip_serializing_if = "is_zero", deserialize_with = "or_default")]
         pub native_histogram_bucket_limit: u64,
-        /// Accepted; pages hold no native histograms.
+        /// Buckets of native histograms that grow by less are merged.
         #[serde(default, skip_serializing_if = "is_zero_float", deserialize_with = "or_default")]
         pub native_histogram_min_bucket_factor: f64,
         /// Which names are accepted.

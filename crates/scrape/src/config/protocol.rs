@@ -6,6 +6,12 @@ use std::str::FromStr;
 use nave_wire::exposition::Format;
 use serde::{Deserialize, Serialize};
 
+use crate::fetch::PageFormat;
+
+/// How protobuf pages are asked for.
+const PROTOBUF: &str =
+    "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited";
+
 /// An entry of `scrape_protocols`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[allow(missing_docs)] // the names are the documentation users have
@@ -21,13 +27,22 @@ impl Protocol {
     const ALL: [(Self, &'static str, &'static str); 5] = [
         (Self::OpenMetricsText001, "OpenMetricsText0.0.1", "application/openmetrics-text;version=0.0.1"),
         (Self::OpenMetricsText100, "OpenMetricsText1.0.0", "application/openmetrics-text;version=1.0.0"),
-        (Self::PrometheusProto, "PrometheusProto", "application/vnd.google.protobuf"),
+        (Self::PrometheusProto, "PrometheusProto", PROTOBUF),
         (Self::PrometheusText004, "PrometheusText0.0.4", "text/plain;version=0.0.4"),
         (Self::PrometheusText100, "PrometheusText1.0.0", "text/plain;version=1.0.0"),
     ];
 
     /// What is asked for when nobody says, best first.
     pub const DEFAULT: [Self; 4] = [
+        Self::OpenMetricsText100,
+        Self::OpenMetricsText001,
+        Self::PrometheusText100,
+        Self::PrometheusText004,
+    ];
+
+    /// The same for jobs that want what only protobuf pages hold.
+    pub const PROTOBUF_FIRST: [Self; 5] = [
+        Self::PrometheusProto,
         Self::OpenMetricsText100,
         Self::OpenMetricsText001,
         Self::PrometheusText100,
@@ -45,13 +60,12 @@ impl Protocol {
         self.row().1
     }
 
-    /// How such a page is parsed; `None` for the one this version does not read.
-    #[must_use]
-    pub fn format(self) -> Option<Format> {
+    /// How such a page is read.
+    pub(crate) fn format(self) -> PageFormat {
         match self {
-            Self::PrometheusProto => None,
-            Self::PrometheusText004 | Self::PrometheusText100 => Some(Format::Text),
-            Self::OpenMetricsText001 | Self::OpenMetricsText100 => Some(Format::OpenMetrics),
+            Self::PrometheusProto => PageFormat::Protobuf,
+            Self::PrometheusText004 | Self::PrometheusText100 => PageFormat::Lines(Format::Text),
+            Self::OpenMetricsText001 | Self::OpenMetricsText100 => PageFormat::Lines(Format::OpenMetrics),
         }
     }
 }
@@ -113,16 +127,11 @@ impl Escaping {
     }
 }
 
-/// The `Accept` header, with upstream's weights. Protobuf is never offered: nothing here reads it.
+/// The `Accept` header, with upstream's weights.
 pub(crate) fn accept_header(protocols: &[Protocol], escaping: Escaping) -> String {
-    let mut offered: Vec<Protocol> =
-        protocols.iter().copied().filter(|protocol| protocol.format().is_some()).collect();
-    if offered.is_empty() {
-        offered = Protocol::DEFAULT.to_vec();
-    }
     let mut header = String::new();
     let mut weight = Protocol::ALL.len() + 1;
-    for protocol in offered {
+    for protocol in protocols {
         header.push_str(protocol.row().2);
         if matches!(protocol, Protocol::OpenMetricsText100 | Protocol::PrometheusText100) {
             let _ = write!(header, ";escaping={}", escaping.as_str());
@@ -148,10 +157,10 @@ mod tests {
                        text/plain;version=1.0.0;escaping=allow-utf-8;q=0.4,\
                        text/plain;version=0.0.4;q=0.3,*/*;q=0.2";
         check(&Protocol::DEFAULT, default);
-        check(&[Protocol::PrometheusProto], default);
         check(
             &[Protocol::PrometheusProto, Protocol::PrometheusText004],
-            "text/plain;version=0.0.4;q=0.6,*/*;q=0.5",
+            "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited;q=0.6,\
+             text/plain;version=0.0.4;q=0.5,*/*;q=0.4",
         );
         for (protocol, name, _) in Protocol::ALL {
             assert_eq!((protocol.as_str(), name.parse()), (name, Ok(protocol)));

@@ -152,6 +152,7 @@ impl World {
             offset_seed: 7,
             page_bytes_max: 1 << 20,
             align_timestamps: true,
+            zero_starts: false,
         });
         Self { clock, recorder, scraper, registry, answer, requests, address, seen: 0 }
     }

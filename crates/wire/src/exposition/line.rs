@@ -30,6 +30,12 @@ pub struct SampleLine<'a> {
 }
 
 impl SampleLine<'_> {
+    /// What the last `# TYPE` says.
+    #[must_use]
+    pub fn kind(&self) -> MetricType {
+        self.kind
+    }
+
     /// Decodes the labels, `__name__` among them. Values of `le` under a histogram and `quantile` under a
     /// summary are in canonical form (`1` becomes `1.0`), as upstream scrapes them.
     ///

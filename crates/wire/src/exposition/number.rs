@@ -8,6 +8,11 @@ use std::fmt::Write as _;
 /// The NaN of ordinary samples (upstream `model/value`), so that a page's NaN is never a stale marker.
 const NORMAL_NAN_BITS: u64 = 0x7ff8_0000_0000_0001;
 
+/// `value`, or the ordinary NaN for any NaN.
+pub(super) fn ordinary(value: f64) -> f64 {
+    if value.is_nan() { f64::from_bits(NORMAL_NAN_BITS) } else { value }
+}
+
 /// Powers of ten that a float holds exactly.
 const TENS: [f64; 23] = [
     1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18,
@@ -109,7 +114,11 @@ fn write_scientific(out: &mut String, value: f64) {
 /// A bucket bound or quantile in OpenMetrics' canonical form: as [`write_float`], with `.0` where that
 /// would look like an integer. Text that is no number stays.
 pub(super) fn canonical_bound(text: &str) -> String {
-    let Some(value) = parse(text.as_bytes()) else { return text.to_owned() };
+    parse(text.as_bytes()).map_or_else(|| text.to_owned(), canonical_float)
+}
+
+/// A number in OpenMetrics' canonical form.
+pub(super) fn canonical_float(value: f64) -> String {
     let mut out = String::new();
     write_float(&mut out, value);
     if value.is_finite() && !out.contains(['e', '.']) {

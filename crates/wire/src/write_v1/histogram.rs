@@ -13,15 +13,15 @@ use super::field::{Fields, Wire, unzigzag};
 
 /// Counts of one sign in the two ways they are sent.
 #[derive(Default)]
-struct Buckets {
-    spans: Vec<Span>,
-    deltas: Vec<i64>,
-    counts: Vec<f64>,
+pub(crate) struct Buckets {
+    pub(crate) spans: Vec<Span>,
+    pub(crate) deltas: Vec<i64>,
+    pub(crate) counts: Vec<f64>,
 }
 
 impl Buckets {
     /// Absolute counts; deltas add up modulo 2^64, as upstream's do.
-    fn absolute(&self, integer: bool) -> Vec<f64> {
+    pub(crate) fn absolute(&self, integer: bool) -> Vec<f64> {
         if !integer {
             return self.counts.clone();
         }
@@ -103,7 +103,7 @@ fn hint(value: u64) -> CounterResetHint {
     }
 }
 
-fn span(mut fields: Fields<'_>) -> Result<Span, Error> {
+pub(crate) fn span(mut fields: Fields<'_>) -> Result<Span, Error> {
     let mut span = Span { offset: 0, length: 0 };
     while let Some((number, wire)) = fields.tag()? {
         match (number, wire) {
@@ -117,7 +117,7 @@ fn span(mut fields: Fields<'_>) -> Result<Span, Error> {
 }
 
 /// A repeated number comes packed or one by one.
-fn deltas(fields: &mut Fields<'_>, wire: Wire, out: &mut Vec<i64>) -> Result<(), Error> {
+pub(crate) fn deltas(fields: &mut Fields<'_>, wire: Wire, out: &mut Vec<i64>) -> Result<(), Error> {
     match wire {
         Wire::Varint => out.push(unzigzag(fields.varint()?)),
         Wire::Bytes => {
@@ -131,7 +131,7 @@ fn deltas(fields: &mut Fields<'_>, wire: Wire, out: &mut Vec<i64>) -> Result<(),
     Ok(())
 }
 
-fn doubles(fields: &mut Fields<'_>, wire: Wire, out: &mut Vec<f64>) -> Result<(), Error> {
+pub(crate) fn doubles(fields: &mut Fields<'_>, wire: Wire, out: &mut Vec<f64>) -> Result<(), Error> {
     match wire {
         Wire::Fixed64 => out.push(fields.double()?),
         Wire::Bytes => {

@@ -41,7 +41,8 @@ pub(super) fn pairs(mut fields: Fields<'_>) -> Result<Result<Vec<Pair<'_>>, Labe
     Ok(Ok(pairs))
 }
 
-fn pair(mut label: Fields<'_>) -> Result<Result<Pair<'_>, LabelError>, Error> {
+/// One `Label` message; the outer error is protobuf's.
+pub(crate) fn pair(mut label: Fields<'_>) -> Result<Result<Pair<'_>, LabelError>, Error> {
     let (mut name, mut value) = (&b""[..], &b""[..]);
     while let Some((number, wire)) = label.tag()? {
         match (number, wire) {
