@@ -27,6 +27,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 use nave_model::relabel::NameScheme;
 use nave_remote::RemoteWriteConfig;
+use nave_remote::receive::OtlpSettings;
 use nave_scrape::config::ScrapeConfig;
 use serde::{Deserialize, Serialize};
 
@@ -73,7 +74,7 @@ pub(crate) struct Config {
     /// Not used by this version.
     #[serde(skip_serializing_if = "Option::is_none")]
     tracing: Option<Tracing>,
-    /// Not used by this version.
+    /// How OpenTelemetry metrics become series.
     #[serde(skip_serializing_if = "Option::is_none")]
     otlp: Option<Otlp>,
 }
@@ -232,9 +233,16 @@ impl Config {
             ("alerting", self.alerting.is_some()),
             ("remote_read", !self.remote_read.is_empty()),
             ("tracing", self.tracing.is_some()),
-            ("otlp", self.otlp.is_some()),
         ];
         sections.into_iter().filter(|(_, present)| *present).map(|(name, _)| name).collect()
+    }
+
+    /// How OpenTelemetry metrics become series, under a query lookback of so many milliseconds.
+    pub(crate) fn otlp(&self, lookback_ms: i64) -> OtlpSettings {
+        self.otlp.as_ref().map_or_else(
+            || OtlpSettings { lookback_ms, ..OtlpSettings::default() },
+            |otlp| otlp.settings(lookback_ms),
+        )
     }
 
     /// The loaded configuration as YAML, secrets hidden.

@@ -205,6 +205,9 @@ pub(crate) struct Server {
     /// Take samples at /api/v1/write.
     #[arg(long = "web.enable-remote-write-receiver", num_args = 0..=1, require_equals = true, default_missing_value = switch!(), default_value = "false")]
     pub(crate) enable_receiver: bool,
+    /// Take OpenTelemetry metrics at /api/v1/otlp/v1/metrics.
+    #[arg(long = "web.enable-otlp-receiver", num_args = 0..=1, require_equals = true, default_missing_value = switch!(), default_value = "false")]
+    pub(crate) enable_otlp: bool,
     /// Remote-write message that the receiver takes; may be repeated.
     #[arg(
         long = "web.remote-write-receiver.accepted-protobuf-messages",
@@ -473,7 +476,13 @@ impl Server {
         let (foreign, prefixes): (_, &[&str]) = match mode {
             Mode::Agent => (
                 "agent",
-                &["--storage.tsdb.", "--query.", "--web.enable-remote-write-receiver", "--clusters."],
+                &[
+                    "--storage.tsdb.",
+                    "--query.",
+                    "--web.enable-remote-write-receiver",
+                    "--web.enable-otlp-receiver",
+                    "--clusters.",
+                ],
             ),
             Mode::Hub => ("server", &["--storage.agent.", "--hub."]),
         };

@@ -1,10 +1,11 @@
-//! `otlp`: read and checked, not used by this version.
+//! `otlp`: how OpenTelemetry metrics become series.
 
 use std::collections::BTreeSet;
 
+use nave_remote::receive::{OtlpSettings, Promote, TranslationStrategy};
 use serde::{Deserialize, Serialize};
 
-/// How OpenTelemetry metrics would become series (features F5).
+/// The `otlp` section (features F5).
 #[derive(Debug, Clone, Deserialize, Serialize)]
 #[serde(try_from = "Written")]
 pub(crate) struct Otlp(Written);
@@ -101,6 +102,32 @@ fn tidy(field: &str, names: &mut Option<Vec<String>>) -> Result<(), String> {
 }
 
 impl Otlp {
+    /// What the receiver works by.
+    pub(super) fn settings(&self, lookback_ms: i64) -> OtlpSettings {
+        let Self(written) = self;
+        let names = |list: &Option<Vec<String>>| list.iter().flatten().cloned().collect();
+        let (escape, suffixes) = match written.translation_strategy {
+            Strategy::UnderscoreEscapingWithSuffixes => (true, true),
+            Strategy::UnderscoreEscapingWithoutSuffixes => (true, false),
+            Strategy::NoUTF8EscapingWithSuffixes => (false, true),
+            Strategy::NoTranslation => (false, false),
+        };
+        OtlpSettings {
+            strategy: TranslationStrategy { escape, suffixes },
+            promote: if written.promote_all_resource_attributes {
+                Promote::AllBut(names(&written.ignore_resource_attributes))
+            } else {
+                Promote::Only(names(&written.promote_resource_attributes))
+            },
+            keep_identifying: written.keep_identifying_resource_attributes,
+            convert_histograms: written.convert_histograms_to_nhcb,
+            promote_scope: written.promote_scope_metadata,
+            prefix_underscore: written.label_name_underscore_sanitization,
+            keep_underscores: written.label_name_preserve_multiple_underscores,
+            lookback_ms,
+        }
+    }
+
     /// Refuses strategies that make names which the old alphabet does not have.
     pub(super) fn check_legacy_names(&self) -> Result<(), String> {
         let strategy = self.0.translation_strategy;

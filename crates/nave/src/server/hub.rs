@@ -59,8 +59,9 @@ pub(super) async fn start(process: &Process, config: &Config) -> Result<Parts> {
             file.clusters()
         }
     };
+    let otlp = process.flags.enable_otlp.then(Arc::<receive::Otlp>::default);
     let receiver = receive::router(
-        receiver_options(&process.flags),
+        receive::Options { otlp: otlp.clone(), ..receiver_options(&process.flags) },
         tee as Arc<dyn Append>,
         principals,
         process.clock.clone(),
@@ -80,7 +81,7 @@ pub(super) async fn start(process: &Process, config: &Config) -> Result<Parts> {
         push,
         builtins,
         queries,
-        hub: Some(Hub { store, engine, query_log, receiver, clusters, rules }),
+        hub: Some(Hub { store, engine, query_log, receiver, otlp, clusters, rules }),
     })
 }
 

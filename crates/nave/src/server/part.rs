@@ -11,6 +11,7 @@ use nave_model::append::{Append, Principal};
 use nave_model::duration::PromDuration;
 use nave_model::select::{MetadataIndex, Scope};
 use nave_promql::Engine;
+use nave_remote::receive::Otlp;
 use nave_scrape::{Builtin, Scraper};
 use nave_tsdb::Tsdb;
 
@@ -37,6 +38,7 @@ pub(super) struct Hub {
     pub(super) engine: Engine,
     pub(super) query_log: Arc<QueryLog>,
     pub(super) receiver: Router,
+    pub(super) otlp: Option<Arc<Otlp>>,
     pub(super) clusters: Option<Arc<ClustersFile>>,
     pub(super) rules: Option<Arc<RulesFile>>,
 }

@@ -9,6 +9,7 @@ use anyhow::{Context, Result};
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use nave_api::view::Lifecycle;
+use nave_remote::receive::Otlp;
 use nave_scrape::{Builtin, Scraper};
 use nave_tsdb::Tsdb;
 use tokio::sync::Mutex;
@@ -32,6 +33,7 @@ pub(crate) struct Reloader {
     rules: Option<Arc<RulesFile>>,
     store: Option<Arc<Tsdb>>,
     query_log: Option<Arc<QueryLog>>,
+    otlp: Option<Arc<Otlp>>,
     current: Mutex<Config>,
 }
 
@@ -47,6 +49,7 @@ impl Reloader {
             rules: parts.hub.as_ref().and_then(|hub| hub.rules.clone()),
             store: parts.hub.as_ref().map(|hub| hub.store.clone()),
             query_log: parts.hub.as_ref().map(|hub| hub.query_log.clone()),
+            otlp: parts.hub.as_ref().and_then(|hub| hub.otlp.clone()),
             current: Mutex::new(config.clone()),
         };
         reloader.apply(&config).await?;
@@ -128,6 +131,10 @@ impl Reloader {
         self.process.status.set_default_step(config.global.evaluation_interval.as_ms());
         if let Some(query_log) = &self.query_log {
             query_log.reopen(Path::new(&config.global.query_log_file))?;
+        }
+        if let Some(otlp) = &self.otlp {
+            let lookback = self.process.flags.lookback_delta.as_ms();
+            otlp.set(config.otlp(i64::try_from(lookback).unwrap_or(i64::MAX)));
         }
         self.push.apply(config).await?;
         self.scraper.reload(&config.scrape_configs, &self.builtins)?;

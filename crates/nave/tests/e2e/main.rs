@@ -15,6 +15,7 @@ mod full_disk;
 mod harness;
 mod hub;
 mod killed_agent;
+mod otlp;
 mod peers;
 mod protobuf;
 mod security;

@@ -58,6 +58,11 @@ impl Message {
     pub(crate) fn message(self, number: u64, value: &Self) -> Self {
         self.bytes_of(number, &value.0)
     }
+
+    /// What was written.
+    pub(crate) fn bytes(&self) -> &[u8] {
+        &self.0
+    }
 }
 
 fn label(name: &str, value: &str) -> Message {

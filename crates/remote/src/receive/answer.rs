@@ -64,6 +64,8 @@ impl Written {
 pub(super) enum Refusal {
     #[error("remote write receiver is off: start with --web.enable-remote-write-receiver to switch it on")]
     Disabled,
+    #[error("OTLP receiver is off: start with --web.enable-otlp-receiver to switch it on")]
+    OtlpDisabled,
     #[error("method {0} is not allowed here, expected POST")]
     Method(Method),
     #[error("{0}")]
@@ -142,7 +144,7 @@ impl Refusal {
 
     pub(super) fn status(&self) -> StatusCode {
         match self {
-            Self::Disabled => StatusCode::NOT_FOUND,
+            Self::Disabled | Self::OtlpDisabled => StatusCode::NOT_FOUND,
             Self::Method(_) => StatusCode::METHOD_NOT_ALLOWED,
             Self::Unsupported(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::Broken(_) | Self::Rejected { .. } => StatusCode::BAD_REQUEST,

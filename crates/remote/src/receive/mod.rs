@@ -13,6 +13,8 @@
 //! | other media type, encoding or message                    | 415                                        |
 //! | too much at once, no room, shutting down                 | 503, where it helps with `Retry-After`     |
 //!
+//! OTLP metrics come in beside, at `/api/v1/otlp/v1/metrics`, and take the same way to the store.
+//!
 //! This is the only place of the crate that knows HTTP status. Late samples are taken, which every answer
 //! says by `X-Nave-Late: accepted`.
 
@@ -21,10 +23,13 @@ mod body;
 mod header;
 mod histogram;
 mod metric;
+mod otlp;
 mod principal;
 
 #[cfg(test)]
 mod checklist_tests;
+#[cfg(test)]
+mod otlp_tests;
 #[cfg(test)]
 mod tests;
 
@@ -32,19 +37,24 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::Method;
+use axum::http::request::Parts;
 use axum::response::Response;
-use nave_base::budget::Budget;
+use bytes::Bytes;
+use nave_base::budget::{Budget, Charge};
 use nave_base::clock::SharedClock;
 use nave_base::metric::Registry;
 use nave_model::append::{Append, Batch, Item, Reason};
+pub use nave_wire::otlp::{Promote, Settings as OtlpSettings, Strategy as TranslationStrategy};
 pub use nave_wire::remote_write::Message;
 use nave_wire::{write_v1, write_v2};
 use tokio::sync::Semaphore;
 
 use self::answer::{Refusal, Written};
 use self::metric::ReceiverMetrics;
+pub use self::otlp::Otlp;
 pub use self::principal::{Anonymous, Load, Refused, ResolvePrincipal};
 use crate::Metrics;
 pub use crate::metric::RECEIVER;
@@ -57,6 +67,8 @@ pub const PATHS: [&str; 3] = ["/api/v1/write", "/api/v1/push", "/api/v1/receive"
 pub struct Options {
     /// Whether writes are taken at all: `--web.enable-remote-write-receiver`.
     pub enabled: bool,
+    /// Whether and how OTLP metrics are taken: `--web.enable-otlp-receiver`.
+    pub otlp: Option<Arc<Otlp>>,
     /// Messages that are taken: `--web.remote-write-receiver.accepted-protobuf-messages`.
     pub accepted: Vec<Message>,
     /// Largest compressed body.
@@ -75,6 +87,7 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             enabled: true,
+            otlp: None,
             accepted: Message::ALL.to_vec(),
             body_bytes_max: 32 << 20,
             decompressed_bytes_max: 128 << 20,
@@ -113,7 +126,7 @@ pub fn router(
     let receiver = Arc::new(Receiver { options, append, principals, clock, metrics, slots });
     let routes =
         PATHS.iter().fold(Router::new(), |router, path| router.route(path, axum::routing::any(handle)));
-    routes.with_state(receiver)
+    routes.route(otlp::PATH, axum::routing::any(otlp::handle)).with_state(receiver)
 }
 
 async fn handle(State(receiver): State<Arc<Receiver>>, request: Request) -> Response {
@@ -141,13 +154,7 @@ impl Receiver {
             return Err(Refusal::Busy { limit: self.options.concurrent_requests_max });
         };
         let mut charge = self.options.budget.charge(0)?;
-        let reading = body::read(body, &parts.headers, self.options.body_bytes_max, &mut charge);
-        let compressed = tokio::select! {
-            read = reading => read?,
-            () = self.clock.sleep(self.options.read_timeout) => {
-                return Err(Refusal::Slow { timeout: self.options.read_timeout });
-            }
-        };
+        let compressed = self.read(&parts, body, &mut charge).await?;
         let limit = self.options.decompressed_bytes_max;
         charge.grow(body::decoded_bytes(&compressed, limit))?;
         let decompressed = write_v1::decompress(&compressed, limit)?;
@@ -164,6 +171,16 @@ impl Receiver {
         let load = Load::of(&batch, bytes);
         let written = self.append(batch, &load, message).await?;
         Ok((message == Message::V2).then_some(written))
+    }
+
+    /// The body as it comes, within its limits of size and time.
+    async fn read(&self, parts: &Parts, body: Body, charge: &mut Charge) -> Result<Bytes, Refusal> {
+        tokio::select! {
+            read = body::read(body, &parts.headers, self.options.body_bytes_max, charge) => read,
+            () = self.clock.sleep(self.options.read_timeout) => {
+                Err(Refusal::Slow { timeout: self.options.read_timeout })
+            }
+        }
     }
 
     async fn append(&self, mut batch: Batch, load: &Load, message: Message) -> Result<Written, Refusal> {

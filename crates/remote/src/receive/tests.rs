@@ -90,7 +90,7 @@ impl Append for Fake {
     }
 }
 
-struct Bench {
+pub(super) struct Bench {
     fake: Arc<Fake>,
     clock: Arc<FakeClock>,
     registry: Registry,
@@ -117,11 +117,11 @@ impl Bench {
         Self { fake, clock, registry, router }
     }
 
-    fn new(options: Options) -> Self {
+    pub(super) fn new(options: Options) -> Self {
         Self::with(options, Fake::default(), Arc::new(Anonymous))
     }
 
-    async fn send(&self, request: HttpRequest<Body>) -> (u16, HeaderMap, String) {
+    pub(super) async fn send(&self, request: HttpRequest<Body>) -> (u16, HeaderMap, String) {
         let response = self.router.clone().oneshot(request).await.unwrap();
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
         let body = axum::body::to_bytes(response.into_body(), 1 << 20).await.unwrap();
@@ -130,6 +130,16 @@ impl Bench {
 
     async fn post(&self, body: impl Into<Body>) -> (u16, HeaderMap, String) {
         self.send(HttpRequest::post("/api/v1/write").body(body.into()).unwrap()).await
+    }
+
+    /// The series of all batches.
+    pub(super) fn batches(&self) -> Vec<String> {
+        self.fake.batches.lock().concat()
+    }
+
+    /// From now on the store fails.
+    pub(super) fn fail(&self, error: AppendError) {
+        *self.fake.fail.lock() = Some(error);
     }
 
     fn value(&self, start: &str) -> f64 {

@@ -137,6 +137,17 @@ impl<'a> Fields<'a> {
     }
 }
 
+/// Walks the fields of a message.
+pub(crate) fn each<'a>(
+    mut fields: Fields<'a>,
+    mut act: impl FnMut(u32, Wire, &mut Fields<'a>) -> Result<(), Error>,
+) -> Result<(), Error> {
+    while let Some((number, wire)) = fields.tag()? {
+        act(number, wire, &mut fields)?;
+    }
+    Ok(())
+}
+
 /// The inverse of zigzag.
 pub(crate) fn unzigzag(value: u64) -> i64 {
     (value >> 1) as i64 ^ -((value & 1) as i64)
