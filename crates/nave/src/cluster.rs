@@ -139,13 +139,17 @@ fn joining(flags: &Add, token: &str) -> String {
 
 fn list(path: &Path) -> Result<()> {
     let config = parse(path, &read(path)?)?;
-    say(&format!("{:<24} {:>6} {:>5}  {:<28} LIMITS", "CLUSTER", "TOKENS", "USERS", "LABELS"))?;
+    say(&format!(
+        "{:<24} {:>6} {:>5} {:>5}  {:<28} LIMITS",
+        "CLUSTER", "TOKENS", "USERS", "CERTS", "LABELS"
+    ))?;
     for (name, cluster) in &config.clusters {
         let labels: Vec<_> = cluster.labels.0.iter().map(|(name, value)| format!("{name}={value}")).collect();
         let limits: Vec<_> = cluster.limits.named().map(|(name, limit)| format!("{name}={limit}")).collect();
         let (tokens, users) = (cluster.token_sha256.len(), cluster.basic_auth.len());
-        let line =
-            format!("{name:<24} {tokens:>6} {users:>5}  {:<28} {}", labels.join(","), limits.join(","));
+        let certificates = cluster.client_certificate.len();
+        let (labels, limits) = (labels.join(","), limits.join(","));
+        let line = format!("{name:<24} {tokens:>6} {users:>5} {certificates:>5}  {labels:<28} {limits}");
         say(line.trim_end())?;
     }
     Ok(())

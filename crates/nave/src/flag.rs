@@ -227,6 +227,9 @@ pub(crate) struct Server {
     /// Who may write, as which cluster and how much; switches the receiver on and refuses everyone else.
     #[arg(long = "clusters.file")]
     pub(crate) clusters_file: Option<PathBuf>,
+    /// Which part of the receiver's slots and memory one cluster may take.
+    #[arg(long = "clusters.share", default_value_t = nave_remote::receive::CLUSTER_SHARE, value_parser = share)]
+    pub(crate) cluster_share: f64,
     /// A cluster from which nothing came for longer is called silent.
     #[arg(long = "clusters.silent-after", default_value = "5m")]
     pub(crate) silent_after: PromDuration,
@@ -404,6 +407,16 @@ pub(crate) enum CatchUpOrder {
 fn catch_up_share(text: &str) -> Result<f64, String> {
     let share = text.parse::<f64>().ok().filter(|share| *share > 0.0 && *share < 1.0);
     share.ok_or_else(|| "expected a number between 0 and 1, such as 0.85".to_owned())
+}
+
+/// A part of a whole.
+fn share(text: &str) -> Result<f64, String> {
+    let share: f64 = text.parse().map_err(|_| "expected a number such as 0.25".to_owned())?;
+    if share > 0.0 && share <= 1.0 {
+        Ok(share)
+    } else {
+        Err("expected a number over 0 and up to 1".to_owned())
+    }
 }
 
 /// The full name of a protobuf message of remote write.

@@ -24,7 +24,7 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 use super::lenient::Lenient;
-use super::{Listeners, Security};
+use super::{ClientNames, Listeners, Security};
 
 /// Limits of the connections.
 #[derive(Debug, Clone)]
@@ -141,18 +141,18 @@ impl Server {
         let _ = stream.set_nodelay(true);
         let peer = stream.peer_addr().ok();
         let Some(security) = self.options.security.as_ref().filter(|security| security.is_tls()) else {
-            return self.talk(stream, peer, true).await;
+            return self.talk(stream, peer, None, true).await;
         };
         let shaken = tokio::select! {
             shaken = security.handshake(stream) => shaken,
             () = self.shutdown.cancelled() => None,
         };
-        if let Some(stream) = shaken {
-            self.talk(stream, peer, security.http2()).await;
+        if let Some((stream, names)) = shaken {
+            self.talk(stream, peer, names, security.http2()).await;
         }
     }
 
-    async fn talk<S>(&self, stream: S, peer: Option<SocketAddr>, http2: bool)
+    async fn talk<S>(&self, stream: S, peer: Option<SocketAddr>, names: Option<ClientNames>, http2: bool)
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
@@ -167,6 +167,9 @@ impl Server {
             if let Some(peer) = peer {
                 // For handlers that name the sender.
                 request.extensions_mut().insert(ConnectInfo(peer));
+            }
+            if let Some(names) = &names {
+                request.extensions_mut().insert(names.clone());
             }
             let (router, security) = (router.clone(), security.clone());
             async move {

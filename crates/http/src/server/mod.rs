@@ -24,8 +24,8 @@ pub use layer::{LayerOptions, layered};
 pub use listen::{BindError, Listeners};
 pub use metric::Metrics;
 pub use security::{
-    Cipher, ClientAuth, Curve, Headers, HttpServer, Parse, PasswordHash, RateLimit, Security, SecurityError,
-    SecuritySettings, TlsServer, Version,
+    Cipher, ClientAuth, ClientNames, Curve, Headers, HttpServer, Parse, PasswordHash, RateLimit, Security,
+    SecurityError, SecuritySettings, TlsServer, Version,
 };
 
 #[cfg(test)]

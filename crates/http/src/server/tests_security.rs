@@ -103,7 +103,11 @@ impl Files {
         let security = self.load(clock.clone(), &registry).unwrap();
         let version =
             get(|request: axum::extract::Request| async move { format!("{:?}", request.version()) });
-        let router = Router::new().route("/", version);
+        let names = get(|request: axum::extract::Request| async move {
+            let names = request.extensions().get::<super::ClientNames>();
+            names.map_or_else(|| "nobody".to_owned(), |names| names.iter().collect::<Vec<_>>().join(" "))
+        });
+        let router = Router::new().route("/", version).route("/names", names);
         let listeners = Listeners::bind(&["127.0.0.1:0"]).await.unwrap();
         let address = listeners.addresses()[0];
         let shutdown = Shutdown::new();
@@ -418,4 +422,23 @@ async fn pem_can_stand_in_the_file_itself() {
     let server = files.serve(&config).await;
     assert!(server.https(&server.files.showing("agent")).await.is_ok());
     assert!(server.https(&server.files.trusting()).await.is_err());
+}
+
+#[tokio::test]
+async fn handlers_are_told_verified_names_only() {
+    for (kind, expect) in [
+        ("RequireAndVerifyClientCert", "rcgen self signed cert agent.test"),
+        ("RequireAnyClientCert", "nobody"),
+    ] {
+        let files = Files::new();
+        files.issue("agent", &["agent.test"]);
+        let ca = if kind.contains("Verify") { "  client_ca_file: ca.pem\n" } else { "" };
+        let config = files.tls(&format!("  client_auth_type: {kind}\n{ca}"));
+        let server = files.serve(&config).await;
+        let client = Client::new(&server.files.showing("agent"), "test").unwrap();
+        let url = format!("https://127.0.0.1:{}/names", server.address.port());
+        let request = Request::get(url.parse().unwrap(), Duration::from_secs(10));
+        let body = client.send(request).await.unwrap().bytes(1000).await.unwrap();
+        assert_eq!(String::from_utf8(body.to_vec()).unwrap(), expect, "{kind}");
+    }
 }

@@ -140,6 +140,8 @@ fn receiver_options(flags: &Flags) -> receive::Options {
         body_bytes_max: flags.write_bytes_max,
         decompressed_bytes_max: flags.write_decompressed_bytes_max,
         concurrent_requests_max: flags.write_concurrency_max,
+        cluster_share: flags.cluster_share,
+        budget: Budget::new("remote write", memory_limit(flags) / 4),
         read_timeout: flags.read_timeout.into(),
         ..receive::Options::default()
     }

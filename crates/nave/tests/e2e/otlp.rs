@@ -124,6 +124,12 @@ async fn stored(server: &Server) -> BTreeMap<String, String> {
 #[tokio::test(flavor = "multi_thread")]
 async fn otlp_is_stored_as_by_a_real_prometheus() {
     let Some(program) = peer("prometheus") else { return };
+    let help = std::process::Command::new(&program).arg("--help").output().unwrap();
+    if !String::from_utf8_lossy(&help.stdout).contains("otlp-receiver") {
+        // Distributions build it without: no flag, no `otlp` section.
+        eprintln!("SKIPPED: {} is built without its OTLP receiver", program.display());
+        return;
+    }
     let mut compared = 0;
     for section in [
         "{}",
@@ -133,14 +139,9 @@ async fn otlp_is_stored_as_by_a_real_prometheus() {
     ] {
         let config = format!("global: {{}}\notlp: {section}\n");
         let on = "--web.enable-otlp-receiver";
-        let (hub, prometheus) = tokio::join!(
-            Server::prometheus(NAVE, &config, &[on]),
-            Server::prometheus(
-                &program,
-                &config,
-                &[on, "--enable-feature=native-histograms,exemplar-storage"]
-            ),
-        );
+        let theirs = [on, "--enable-feature=native-histograms,exemplar-storage"];
+        let hub = Server::prometheus(NAVE, &config, &[on]).await;
+        let prometheus = Server::prometheus(&program, &config, &theirs).await;
         let now = nave_base::clock::SystemClock::shared().now_ms() as u64 * 1_000_000;
         let body = request(now);
         let (theirs, ours) = (send(&prometheus, &body).await, send(&hub, &body).await);
@@ -177,4 +178,41 @@ async fn the_section_is_reloaded_and_off_is_said() {
         hub.number("count(disk_used)").await
     })
     .await;
+}
+
+/// VictoriaMetrics names metrics by the same rules when it is asked to.
+#[tokio::test(flavor = "multi_thread")]
+async fn otlp_names_agree_with_a_real_victoria_metrics() {
+    let Some(program) = peer("victoria-metrics") else { return };
+    let args = [
+        "-httpListenAddr=127.0.0.1:{port}",
+        "-storageDataPath=data",
+        "-opentelemetry.usePrometheusNaming",
+        "-search.latencyOffset=0s",
+    ];
+    let theirs = Server::start(program, &args, &[], "/health").await;
+    let hub = Server::hub("global: {}\n", &["--web.enable-otlp-receiver"]).await;
+    let now = nave_base::clock::SystemClock::shared().now_ms() as u64 * 1_000_000;
+    let body = request(now);
+    assert_eq!(send(&hub, &body).await.0, 200);
+    let post = client()
+        .post(theirs.url("/opentelemetry/v1/metrics"))
+        .header("content-type", "application/x-protobuf");
+    let answer = post.body(body.bytes().to_vec()).send().await.unwrap();
+    assert!(answer.status().is_success(), "{}", answer.text().await.unwrap());
+    let names = |rows: Vec<Value>| {
+        let name = |row: &Value| row["metric"]["__name__"].as_str().unwrap_or_default().to_owned();
+        rows.iter().map(name).collect::<std::collections::BTreeSet<_>>()
+    };
+    let found = || async {
+        let all = names(theirs.query("{__name__!=\"\"}").await);
+        all.contains("rpc_seconds_count").then_some(all)
+    };
+    let theirs = theirs.until("the series", found).await;
+    let ours = names(hub.query("{__name__!=\"\"}").await);
+    // It has neither target_info nor native histograms, and stores deltas.
+    let beyond = ["target_info", "sizes_mebibytes", "finer"];
+    for name in ours.iter().filter(|name| !beyond.contains(&name.as_str())) {
+        assert!(theirs.contains(name), "{name}: theirs are {theirs:?}");
+    }
 }

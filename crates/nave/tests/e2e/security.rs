@@ -2,7 +2,7 @@
 //! an agent to a hub.
 
 use nave_http::client::{BasicAuth, Client, Request, Secret, Settings, TlsSettings, Url};
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
 
 use crate::harness::{NAVE, Server, client};
 
@@ -134,4 +134,96 @@ async fn the_exporter_has_tls_and_a_broken_file_stops_the_start() {
     let said = || async { broken.log().contains("web.yml:2:10: ").then_some(()) };
     broken.until("the place of the error", said).await;
     assert!(broken.log().contains("expected a bcrypt hash"), "{}", broken.log());
+}
+
+/// The name in a verified client certificate says which cluster writes: no token, no password.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_certificate_is_a_cluster() {
+    drop(client());
+    let mut params = CertificateParams::new(Vec::new()).unwrap();
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let ca = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
+    let issue = |common: &str, san: &str| {
+        let key = KeyPair::generate().unwrap();
+        let mut params = CertificateParams::new(vec![san.to_owned()]).unwrap();
+        params.distinguished_name.push(DnType::CommonName, common);
+        (params.signed_by(&key, &ca).unwrap().pem(), key.serialize_pem())
+    };
+    let own = issue("hub", "127.0.0.1");
+    let web = "tls_server_config: {cert_file: hub.pem, key_file: hub.key, client_auth_type: RequireAndVerifyClientCert, client_ca_file: ca.pem}\n";
+    let clusters = "clusters:\n  spoke1: {client_certificate: [spoke1.internal]}\n  spoke2: {client_certificate: [spoke2]}\n";
+    let files = [
+        ("prometheus.yml", "global: {}\n"),
+        ("web.yml", web),
+        ("clusters.yml", clusters),
+        ("ca.pem", &ca.pem()),
+        ("hub.pem", &own.0),
+        ("hub.key", &own.1),
+    ];
+    let args = [
+        "hub",
+        "--config.file=prometheus.yml",
+        "--storage.tsdb.path=data",
+        "--web.config.file=web.yml",
+        "--web.listen-address=127.0.0.1:{port}",
+        "--clusters.file=clusters.yml",
+    ];
+    let mut hub = Server::prepare(NAVE, &args, &files, "/-/ready");
+    hub.launch();
+    let mut agents = Vec::new();
+    for (common, san) in
+        [("first", "spoke1.internal"), ("spoke2", "two.internal"), ("stranger", "three.internal")]
+    {
+        let (cert, key) = issue(common, san);
+        let config = pushing(&hub, common).replace(
+            "{ca_file: ca.pem}\n    basic_auth: {username: spoke, password_file: password}",
+            "{ca_file: ca.pem, cert_file: own.pem, key_file: own.key}",
+        );
+        assert!(config.contains("own.pem"), "{config}");
+        let files = [
+            ("prometheus.yml", config.as_str()),
+            ("ca.pem", &ca.pem()),
+            ("own.pem", &cert),
+            ("own.key", &key),
+        ];
+        let args = [
+            "--agent",
+            "--config.file=prometheus.yml",
+            "--storage.agent.path=data-agent",
+            "--web.listen-address=127.0.0.1:{port}",
+        ];
+        agents.push(Server::start(NAVE, &args, &files, "/-/ready").await);
+    }
+    let (cert, key) = issue("reader", "reader.internal");
+    let key = Secret::new(&key);
+    let tls = TlsSettings { ca: ca.pem(), cert, key, ..TlsSettings::default() };
+    let reader = Client::new(&Settings { tls_config: Some(tls), ..Settings::default() }, "test").unwrap();
+    let page = |path: &'static str, query: Option<&'static str>| {
+        let mut url = Url::parse(&format!("https://127.0.0.1:{}", hub.port)).unwrap();
+        url.set_path(path);
+        url.set_query(query);
+        let reader = &reader;
+        async move {
+            let answer = reader.send(Request::get(url, crate::harness::PATIENCE)).await.ok()?;
+            String::from_utf8(answer.bytes(10 << 20).await.ok()?.to_vec()).ok()
+        }
+    };
+    let found = || async {
+        let answer = page("/api/v1/query", Some("query=up")).await?;
+        let pair = |cluster: &str, job: &str| {
+            answer.contains(&format!("\"cluster\":\"{cluster}\""))
+                && answer.contains(&format!("\"job\":\"{job}\""))
+        };
+        (pair("spoke1", "first") && pair("spoke2", "spoke2")).then_some(answer)
+    };
+    hub.until("series of both clusters", found).await;
+    let refused = || async {
+        let metrics = page("/metrics", None).await?;
+        let line =
+            metrics.lines().find(|line| line.contains("unauthorized_requests_total{reason=\"unknown\"}"))?;
+        (!line.ends_with(" 0")).then_some(())
+    };
+    hub.until("the stranger is refused", refused).await;
+    let answer = page("/api/v1/query", Some("query=up")).await.unwrap();
+    assert!(!answer.contains("stranger"), "{answer}");
 }

@@ -5,6 +5,7 @@
 //!   spoke1:
 //!     token_sha256: [4f1c...]            # several while one is being replaced
 //!     basic_auth: [{username: spoke1, password_sha256: 09ca...}]
+//!     client_certificate: [spoke1.internal]   # a name in a certificate that the hub has verified
 //!     labels: {region: eu}               # stamped beside cluster="spoke1"
 //!     contradicting_labels: refuse       # or relabel, the default
 //!     limits: {series: 1000000, samples_per_second: 50000}
@@ -39,6 +40,8 @@ pub struct ClusterConfig {
     pub token_sha256: Vec<SecretHash>,
     /// Users with hashes of passwords; any of them is right.
     pub basic_auth: Vec<BasicAuth>,
+    /// Names in client certificates: the common name or a subject alternative name; any of them is right.
+    pub client_certificate: Vec<CertificateName>,
     /// Stamped on every series beside the cluster's name.
     pub labels: StampedLabels,
     /// What becomes of series that carry another value of a stamped label.
@@ -55,6 +58,24 @@ pub struct BasicAuth {
     pub username: String,
     /// SHA-256 of the password, which must be long and random.
     pub password_sha256: SecretHash,
+}
+
+/// A name in a client certificate, compared as it is.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+#[serde(try_from = "String")]
+pub struct CertificateName(pub String);
+
+impl TryFrom<String> for CertificateName {
+    type Error = String;
+
+    fn try_from(name: String) -> Result<Self, String> {
+        if name.is_empty() || name.contains('*') {
+            return Err(format!(
+                "expected a name as it stands in the certificate, no pattern, came {name:?}"
+            ));
+        }
+        Ok(Self(name))
+    }
 }
 
 /// Names and values of stamped labels.
@@ -206,6 +227,7 @@ impl<'de> Visitor<'de> for Clusters {
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
         let mut all = BTreeMap::new();
         let mut owners: BTreeMap<(Option<String>, SecretHash), String> = BTreeMap::new();
+        let mut holders: BTreeMap<CertificateName, String> = BTreeMap::new();
         while let Some(Name(name)) = map.next_key()? {
             let cluster: ClusterConfig = map.next_value()?;
             let tokens = cluster.token_sha256.iter().map(|hash| (None, *hash));
@@ -215,6 +237,15 @@ impl<'de> Visitor<'de> for Clusters {
                 if let Some(other) = owners.insert(credential, name.clone()) {
                     let text =
                         format!("a credential of cluster {name} is that of {other} too: make another one");
+                    return Err(A::Error::custom(text));
+                }
+            }
+            for certificate in &cluster.client_certificate {
+                if let Some(other) = holders.insert(certificate.clone(), name.clone()) {
+                    let text = format!(
+                        "the client certificate {:?} of cluster {name} is that of {other} too",
+                        certificate.0
+                    );
                     return Err(A::Error::custom(text));
                 }
             }
@@ -285,6 +316,10 @@ mod tests {
         let twice = format!("clusters:\n  a:\n    token_sha256: [{A}]\n  b:\n    token_sha256: [{A}]\n");
         let (error, _) = read(&twice).unwrap_err();
         assert!(error.contains("cluster b is that of a too"), "{error}");
+        let twice = "clusters:\n  a:\n    client_certificate: [x]\n  b:\n    client_certificate: [x]\n";
+        let (error, _) = read(twice).unwrap_err();
+        assert!(error.contains("of cluster b is that of a too"), "{error}");
+        check("clusters:\n  a:\n    client_certificate: ['*.x']\n", 3, "no pattern");
         let (error, _) = read("clusters:\n  a:\n    token_sha256: [hunter2]\n").unwrap_err();
         assert!(!error.contains("hunter2"), "a secret in the wrong place is not repeated: {error}");
     }

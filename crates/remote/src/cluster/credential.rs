@@ -7,10 +7,11 @@
 use std::fmt;
 
 use aws_lc_rs::{constant_time, digest};
-use axum::http::HeaderMap;
 use axum::http::header::AUTHORIZATION;
+use axum::http::request::Parts;
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD as BASE64;
+use nave_http::server::ClientNames;
 use serde::{Deserialize, Serialize};
 
 const DIGITS: &[u8; 16] = b"0123456789abcdef";
@@ -86,7 +87,12 @@ pub fn new_token() -> Result<String, &'static str> {
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Presented {
     Token(SecretHash),
-    Basic { username: SecretHash, password: SecretHash },
+    Basic {
+        username: SecretHash,
+        password: SecretHash,
+    },
+    /// Names that were verified by TLS.
+    Certificate(ClientNames),
 }
 
 /// Why a request has no cluster.
@@ -95,6 +101,7 @@ pub(super) enum Unauthorized {
     Missing,
     Malformed,
     Unknown,
+    Ambiguous,
 }
 
 impl Unauthorized {
@@ -104,6 +111,7 @@ impl Unauthorized {
             Self::Missing => "missing",
             Self::Malformed => "malformed",
             Self::Unknown => "unknown",
+            Self::Ambiguous => "ambiguous",
         }
     }
 
@@ -111,18 +119,22 @@ impl Unauthorized {
         match self {
             Self::Missing => {
                 "credentials are missing: this hub has a clusters file, expected an Authorization header with \
-                 the cluster's bearer token or basic auth (nave cluster add makes one)"
+                 the cluster's bearer token or basic auth (nave cluster add makes one), or a client certificate of it"
             }
             Self::Malformed => "the Authorization header is malformed: expected Bearer TOKEN or Basic BASE64",
             Self::Unknown => "no cluster of this hub has these credentials",
+            Self::Ambiguous => "the client certificate has names of more than one cluster of this hub",
         }
     }
 }
 
-/// The credentials of a request.
-pub(super) fn presented(headers: &HeaderMap) -> Result<Presented, Unauthorized> {
-    let mut all = headers.get_all(AUTHORIZATION).iter();
-    let value = all.next().ok_or(Unauthorized::Missing)?;
+/// The credentials of a request: its header, and only without one the certificate.
+pub(super) fn presented(request: &Parts) -> Result<Presented, Unauthorized> {
+    let mut all = request.headers.get_all(AUTHORIZATION).iter();
+    let Some(value) = all.next() else {
+        let names = request.extensions.get::<ClientNames>();
+        return names.cloned().map(Presented::Certificate).ok_or(Unauthorized::Missing);
+    };
     if all.next().is_some() {
         return Err(Unauthorized::Malformed);
     }
@@ -165,6 +177,10 @@ mod tests {
         assert!(one.len() == 69 && one.starts_with("nave_") && one != two);
     }
 
+    fn nobody() -> Parts {
+        axum::http::Request::new(()).into_parts().0
+    }
+
     #[test]
     fn what_a_request_presents() {
         let basic = |user: &str, password: &str| {
@@ -173,9 +189,9 @@ mod tests {
         };
         let token = |text: &str| Ok(Presented::Token(SecretHash::of(text.as_bytes())));
         let check = |header: &'static str, expect: Result<Presented, Unauthorized>| {
-            let mut headers = HeaderMap::new();
-            headers.insert(AUTHORIZATION, HeaderValue::from_static(header));
-            assert_eq!(presented(&headers), expect, "{header}");
+            let mut request = nobody();
+            request.headers.insert(AUTHORIZATION, HeaderValue::from_static(header));
+            assert_eq!(presented(&request), expect, "{header}");
         };
         check("Bearer abc", token("abc"));
         check("bearer  abc ", token("abc"));
@@ -185,10 +201,14 @@ mod tests {
         for wrong in ["", "Bearer", "Bearer ", "Basic !", "Basic dQ==", "Digest x"] {
             check(wrong, Err(Unauthorized::Malformed));
         }
-        let mut twice = HeaderMap::new();
+        let mut twice = nobody();
         assert_eq!(presented(&twice), Err(Unauthorized::Missing));
-        twice.append(AUTHORIZATION, HeaderValue::from_static("Bearer a"));
-        twice.append(AUTHORIZATION, HeaderValue::from_static("Bearer b"));
+        let names = ClientNames::new(vec!["spoke1".to_owned()]);
+        twice.extensions.insert(names.clone());
+        assert_eq!(presented(&twice), Ok(Presented::Certificate(names)));
+        twice.headers.append(AUTHORIZATION, HeaderValue::from_static("Bearer a"));
+        assert_eq!(presented(&twice), token("a"), "the header decides where there is one");
+        twice.headers.append(AUTHORIZATION, HeaderValue::from_static("Bearer b"));
         assert_eq!(presented(&twice), Err(Unauthorized::Malformed));
     }
 }

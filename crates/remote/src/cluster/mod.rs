@@ -28,7 +28,9 @@ use nave_base::metric::{Counter, Family, Registry};
 use nave_model::append::{Outcome, Principal};
 use parking_lot::{Mutex, RwLock};
 
-pub use self::config::{BasicAuth, ClusterConfig, ClustersConfig, LimitsConfig, check_cluster_name};
+pub use self::config::{
+    BasicAuth, CertificateName, ClusterConfig, ClustersConfig, LimitsConfig, check_cluster_name,
+};
 use self::contact::Contact;
 pub use self::contact::SENT_HEADER;
 use self::credential::{Presented, Unauthorized, presented};
@@ -115,7 +117,9 @@ impl Clusters {
             "Write requests that were answered by 401, by what was wrong with their credentials.",
             &["reason"],
         );
-        for reason in [Unauthorized::Missing, Unauthorized::Malformed, Unauthorized::Unknown] {
+        for reason in
+            [Unauthorized::Missing, Unauthorized::Malformed, Unauthorized::Unknown, Unauthorized::Ambiguous]
+        {
             unauthorized.with(&[reason.reason()]);
         }
         let clusters = Arc::new(Self {
@@ -228,18 +232,23 @@ impl Member {
                 .users
                 .iter()
                 .fold(false, |found, (user, hash)| found | (user.matches(username) & hash.matches(password))),
+            Presented::Certificate(names) => {
+                let own = &self.config.client_certificate;
+                names.iter().any(|name| own.iter().any(|own| own.0 == name))
+            }
         }
     }
 }
 
 impl ResolvePrincipal for Clusters {
     fn resolve(&self, request: &Parts) -> Result<Arc<Principal>, Refused> {
-        let presented = presented(&request.headers).map_err(|why| self.refuse(why))?;
+        let presented = presented(request).map_err(|why| self.refuse(why))?;
         let members = self.members.read().clone();
         let mut owner = None;
-        for member in members.values() {
-            if member.owns(&presented) {
-                owner = Some(member);
+        for member in members.values().filter(|member| member.owns(&presented)) {
+            if owner.replace(member).is_some() {
+                // Only a certificate can have names of two clusters.
+                return Err(self.refuse(Unauthorized::Ambiguous));
             }
         }
         let member = owner.ok_or_else(|| self.refuse(Unauthorized::Unknown))?;

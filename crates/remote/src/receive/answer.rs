@@ -80,6 +80,8 @@ pub(super) enum Refusal {
     Slow { timeout: Duration },
     #[error("{limit} writes are being taken at once, which is the limit: try again")]
     Busy { limit: usize },
+    #[error("cluster {cluster} has {limit} writes under way, which is its share of the receiver: try again")]
+    Share { cluster: Arc<str>, limit: usize },
     #[error("{0}: try again")]
     OverBudget(String),
     #[error("{}", .0.why)]
@@ -152,7 +154,9 @@ impl Refusal {
             Self::Slow { .. } => StatusCode::REQUEST_TIMEOUT,
             Self::Principal(refused) => refused.status,
             Self::Append { error: AppendError::Io(_), .. } => StatusCode::INTERNAL_SERVER_ERROR,
-            Self::Busy { .. } | Self::OverBudget(_) | Self::Append { .. } => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Busy { .. } | Self::Share { .. } | Self::OverBudget(_) | Self::Append { .. } => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
         }
     }
 
@@ -160,13 +164,14 @@ impl Refusal {
     pub(super) fn sender(&self) -> &str {
         match self {
             Self::Rejected { sender, .. } | Self::Append { sender, .. } => sender,
+            Self::Share { cluster, .. } => cluster,
             _ => "",
         }
     }
 
     fn retry_after(&self) -> Option<Duration> {
         match self {
-            Self::Busy { .. } | Self::OverBudget(_) => Some(RETRY_SOON),
+            Self::Busy { .. } | Self::Share { .. } | Self::OverBudget(_) => Some(RETRY_SOON),
             Self::Principal(refused) => refused.retry_after,
             Self::Append { error, .. } => match error {
                 AppendError::Overloaded { retry_after, .. } => Some(*retry_after),

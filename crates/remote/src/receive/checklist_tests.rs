@@ -1,5 +1,5 @@
 //! The receiver's side of the compliance checklist for remote write 2.0, over an appender that stores what
-//! has a metric name.
+//! has a metric name. What 1.0 can say is sent as 1.0 too and gets the same status.
 
 use axum::body::Body;
 use axum::http::{HeaderMap, Request as HttpRequest};
@@ -143,6 +143,20 @@ fn body(rows: &[Row]) -> Vec<u8> {
     encoder.finish()
 }
 
+/// The same as a 1.0 message, without starts, which it cannot say.
+fn first_version(rows: &[Row]) -> Vec<u8> {
+    let mut encoder = write_v1::Encoder::new();
+    for row in rows {
+        encoder.write(&write_v1::Series {
+            labels: &Labels::from_pairs(row.labels.iter().copied()).unwrap(),
+            samples: &row.samples,
+            histograms: &row.histograms,
+            exemplars: &row.exemplars,
+        });
+    }
+    encoder.finish()
+}
+
 async fn post(content_type: &str, encoding: &str, body: Vec<u8>) -> (u16, HeaderMap, String) {
     let request = HttpRequest::post("/api/v1/write")
         .header("content-type", content_type)
@@ -163,6 +177,10 @@ async fn check(what: &str, rows: &[Row], status: u16, written: [&str; 3]) {
         value.map_or("0", |value| value.to_str().unwrap())
     });
     assert_eq!((got, counts), (status, written), "{what}: {text}");
+    if rows.iter().all(|row| row.metadata.is_none()) {
+        let (got, _, text) = post("application/x-protobuf", "snappy", first_version(rows)).await;
+        assert_eq!(got, status, "{what}, as 1.0: {text}");
+    }
 }
 
 #[tokio::test]
@@ -292,4 +310,72 @@ async fn headers_and_broken_bodies() {
     let (status, headers, _) = post("application/x-protobuf", "snappy", first.finish()).await;
     assert_eq!(status, 204);
     assert!(!headers.contains_key("x-prometheus-remote-write-samples-written"), "1.0 does not know them");
+}
+
+#[tokio::test]
+async fn times_and_many_series() {
+    const HOUR_MS: i64 = 3_600_000;
+    let at = |ago: i64| Timestamp(NOW_MS - ago);
+    let id = |row: Row| row.exemplar(&[("trace_id", "1")], 0.5);
+    let mut counter = id(up().sample(1.0));
+    counter.starts = vec![at(HOUR_MS)];
+    check("exemplar and start", &[counter], 204, ["1", "0", "1"]).await;
+    let three = || [up(), up(), up()].map(|row| id(row.sample(1.0)));
+    check("three series with an exemplar each", &three(), 204, ["3", "0", "3"]).await;
+    let mut spread = up();
+    for ago in [HOUR_MS, 60_000, 0] {
+        spread.samples.push((at(ago), 1.0));
+        spread = id(spread);
+        spread.exemplars.last_mut().unwrap().timestamp = Some(at(ago));
+    }
+    check("exemplars at -1h, -1m and now", &[spread], 204, ["3", "0", "3"]).await;
+    let mut old = id(up());
+    old.samples.push((at(HOUR_MS), 1.0));
+    old.exemplars[0].timestamp = Some(at(HOUR_MS / 2));
+    check("an old sample and a new one", &[old, up().sample(1.0)], 204, ["2", "0", "1"]).await;
+    let special = [("__name__", "m:\u{4e16}"), ("a", "\"\\\n"), ("b", "\u{f6}{}=,")];
+    let one = || id(Row::of(&special).sample(1.0).about(MetricType::Counter, "\"\u{4e16}\n"));
+    let fifty: Vec<_> = std::iter::repeat_with(one).take(50).collect();
+    check("fifty counters with everything", &fifty, 204, ["50", "0", "50"]).await;
+    let empty_name = || Row::of(&[("__name__", ""), ("job", "a")]);
+    check("exemplar and an empty name", &[id(empty_name().sample(1.0))], 400, ["0"; 3]).await;
+    let about = empty_name().sample(1.0).about(MetricType::Counter, "x");
+    check("metadata and an empty name", &[about], 400, ["0"; 3]).await;
+}
+
+#[tokio::test]
+async fn histograms_with_company() {
+    let positive_only = |h: &mut Histogram| {
+        h.negative_spans.clear();
+        h.negative_buckets.clear();
+        h.count = 13.0;
+    };
+    let negative_only = |h: &mut Histogram| {
+        h.positive_spans.clear();
+        h.positive_buckets.clear();
+        h.count = 6.0;
+    };
+    check("positive only", &[up().histogram(positive_only)], 204, ["0", "1", "0"]).await;
+    check("negative only", &[up().histogram(negative_only)], 204, ["0", "1", "0"]).await;
+    let mut started = up().histogram(|_| {});
+    started.histograms[0].start_timestamp = Some(Timestamp(NOW_MS - 3_600_000));
+    check("start timestamp", &[started], 204, ["0", "1", "0"]).await;
+    let several: Vec<_> = std::iter::repeat_with(|| up().histogram(|_| {})).take(20).collect();
+    check("several", &several, 204, ["0", "20", "0"]).await;
+    let about = |row: Row| row.about(MetricType::Histogram, "h");
+    check("with metadata", &[about(up().histogram(|_| {}))], 204, ["0", "1", "0"]).await;
+    let id = |row: Row| row.exemplar(&[("trace_id", "1")], 0.5);
+    check("with exemplar", &[id(up().histogram(|_| {}))], 204, ["0", "1", "1"]).await;
+    check("custom buckets with exemplar", &[id(up().histogram(custom))], 204, ["0", "1", "1"]).await;
+    let two = [about(id(up().histogram(|_| {}))), about(up().histogram(custom))];
+    check("two with metadata and one exemplar", &two, 204, ["0", "2", "1"]).await;
+    let labels = [("__name__", "m"), ("path", "/a?b=c&d=\u{f6}"), ("quantile", "0.5"), ("le", "+Inf")];
+    let complex = || Row::of(&labels).sample(1.0).about(MetricType::Gauge, "g");
+    check("metadata and complex labels", &[complex()], 204, ["1", "0", "0"]).await;
+    check("three metadata", &[complex(), complex(), complex()], 204, ["3", "0", "0"]).await;
+    let mut started = complex();
+    started.starts = vec![Timestamp(NOW_MS - 3_600_000)];
+    check("metadata and start", &[started], 204, ["1", "0", "0"]).await;
+    let corrupt = post("application/x-protobuf", "snappy", b"not a body".to_vec()).await;
+    assert_eq!(corrupt.0, 400, "a corrupted 1.0 body: {}", corrupt.2);
 }

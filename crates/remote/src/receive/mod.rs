@@ -25,6 +25,7 @@ mod histogram;
 mod metric;
 mod otlp;
 mod principal;
+mod share;
 
 #[cfg(test)]
 mod checklist_tests;
@@ -46,7 +47,7 @@ use bytes::Bytes;
 use nave_base::budget::{Budget, Charge};
 use nave_base::clock::SharedClock;
 use nave_base::metric::Registry;
-use nave_model::append::{Append, Batch, Item, Reason};
+use nave_model::append::{Append, Batch, Item, Principal, Reason};
 pub use nave_wire::otlp::{Promote, Settings as OtlpSettings, Strategy as TranslationStrategy};
 pub use nave_wire::remote_write::Message;
 use nave_wire::{write_v1, write_v2};
@@ -56,11 +57,15 @@ use self::answer::{Refusal, Written};
 use self::metric::ReceiverMetrics;
 pub use self::otlp::Otlp;
 pub use self::principal::{Anonymous, Load, Refused, ResolvePrincipal};
+use self::share::{Shares, Turn};
 use crate::Metrics;
 pub use crate::metric::RECEIVER;
 
 /// Where senders push: Prometheus', Mimir's and Thanos' paths.
 pub const PATHS: [&str; 3] = ["/api/v1/write", "/api/v1/push", "/api/v1/receive"];
+
+/// The part of the receiver that one cluster may take where nobody says otherwise.
+pub const CLUSTER_SHARE: f64 = 0.25;
 
 /// Bounds of the receiver.
 #[derive(Debug, Clone)]
@@ -77,6 +82,8 @@ pub struct Options {
     pub decompressed_bytes_max: usize,
     /// Requests at once; more are told to come back.
     pub concurrent_requests_max: usize,
+    /// Which part of the slots and of the budget one cluster may take: over 0 and up to 1.
+    pub cluster_share: f64,
     /// How long a body may take to arrive.
     pub read_timeout: Duration,
     /// Charged for bodies in memory.
@@ -92,6 +99,7 @@ impl Default for Options {
             body_bytes_max: 32 << 20,
             decompressed_bytes_max: 128 << 20,
             concurrent_requests_max: 256,
+            cluster_share: CLUSTER_SHARE,
             read_timeout: Duration::from_secs(30),
             budget: Budget::unlimited(),
         }
@@ -105,6 +113,7 @@ struct Receiver {
     clock: SharedClock,
     metrics: ReceiverMetrics,
     slots: Arc<Semaphore>,
+    shares: Shares,
 }
 
 /// The routes of [`PATHS`]. `metrics` are those that the senders of the process share.
@@ -123,7 +132,8 @@ pub fn router(
     }
     let metrics = ReceiverMetrics::register(registry, metrics, clock.clone());
     let slots = Arc::new(Semaphore::new(options.concurrent_requests_max));
-    let receiver = Arc::new(Receiver { options, append, principals, clock, metrics, slots });
+    let shares = Shares::new(&options, registry);
+    let receiver = Arc::new(Receiver { options, append, principals, clock, metrics, slots, shares });
     let routes =
         PATHS.iter().fold(Router::new(), |router, path| router.route(path, axum::routing::any(handle)));
     routes.route(otlp::PATH, axum::routing::any(otlp::handle)).with_state(receiver)
@@ -150,11 +160,30 @@ impl Receiver {
         let message = header::check(request.headers(), &self.options.accepted)?;
         let (parts, body) = request.into_parts();
         let principal = self.principals.resolve(&parts)?;
-        let Ok(_slot) = self.slots.try_acquire() else {
-            return Err(Refusal::Busy { limit: self.options.concurrent_requests_max });
-        };
-        let mut charge = self.options.budget.charge(0)?;
-        let compressed = self.read(&parts, body, &mut charge).await?;
+        let turn = self.enter(&principal)?;
+        let taken = self.take(&parts, body, message, principal, &turn).await;
+        taken.inspect_err(|refusal| turn.refused(refusal))
+    }
+
+    /// A place among the requests that are under way, if its cluster and the receiver have one.
+    fn enter(&self, principal: &Principal) -> Result<Turn<'_>, Refusal> {
+        let turn = self.shares.enter(principal)?;
+        match self.slots.try_acquire() {
+            Ok(slot) => Ok(turn.with(slot)),
+            Err(_) => Err(Refusal::Busy { limit: self.options.concurrent_requests_max }),
+        }
+    }
+
+    async fn take(
+        &self,
+        parts: &Parts,
+        body: Body,
+        message: Message,
+        principal: Arc<Principal>,
+        turn: &Turn<'_>,
+    ) -> Result<Option<Written>, Refusal> {
+        let mut charge = turn.budget.charge(0)?;
+        let compressed = self.read(parts, body, &mut charge).await?;
         let limit = self.options.decompressed_bytes_max;
         charge.grow(body::decoded_bytes(&compressed, limit))?;
         let decompressed = write_v1::decompress(&compressed, limit)?;

@@ -10,15 +10,18 @@ use std::sync::Arc;
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::header::{CONTENT_ENCODING, CONTENT_TYPE};
+use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, Method};
 use axum::response::Response;
 use bytes::Bytes;
 use flate2::read::MultiGzDecoder;
 use nave_base::budget::Charge;
+use nave_model::append::Principal;
 use nave_wire::otlp;
 use parking_lot::RwLock;
 
 use super::answer::Refusal;
+use super::share::Turn;
 use super::{Load, Message, Receiver};
 
 /// Where OTLP senders push.
@@ -69,15 +72,26 @@ impl Receiver {
         let gzip = check(request.headers())?;
         let (parts, body) = request.into_parts();
         let principal = self.principals.resolve(&parts)?;
-        let Ok(_slot) = self.slots.try_acquire() else {
-            return Err(Refusal::Busy { limit: self.options.concurrent_requests_max });
-        };
-        let mut charge = self.options.budget.charge(0)?;
-        let body = self.read(&parts, body, &mut charge).await?;
+        let turn = self.enter(&principal)?;
+        let taken = self.take_otlp(&parts, body, gzip, &otlp.settings(), principal, &turn).await;
+        taken.inspect_err(|refusal| turn.refused(refusal))
+    }
+
+    async fn take_otlp(
+        &self,
+        parts: &Parts,
+        body: Body,
+        gzip: bool,
+        settings: &otlp::Settings,
+        principal: Arc<Principal>,
+        turn: &Turn<'_>,
+    ) -> Result<otlp::Refused, Refusal> {
+        let mut charge = turn.budget.charge(0)?;
+        let body = self.read(parts, body, &mut charge).await?;
         let (bytes, limit) = (body.len(), self.options.decompressed_bytes_max);
         let body = if gzip { decompress(&body, limit, &mut charge)? } else { body };
         charge.grow(body.len().saturating_mul(DECODED_FACTOR))?;
-        let otlp::Translated { batch, refused } = otlp::decode(&body, &otlp.settings(), principal, limit)?;
+        let otlp::Translated { batch, refused } = otlp::decode(&body, settings, principal, limit)?;
         charge.grow(batch.bytes.len())?;
         if refused.points > 0 {
             tracing::debug!(points = refused.points, reasons = ?refused.reasons, "otlp: points were left out");

@@ -375,3 +375,56 @@ async fn senders_are_known_by_their_credentials() {
     assert_eq!(bench.send(request).await.0, 204);
     assert_eq!(bench.value("nave_remote_write_received_samples_total{cluster=\"spoke1\"} "), 1.0);
 }
+
+/// One cluster holds its share of the slots: it is told to come back, and the others are served.
+#[tokio::test]
+async fn a_cluster_has_its_share_of_the_receiver() {
+    let hold = Arc::new(Notify::new());
+    let fake = Fake { hold: Some(hold.clone()), ..Fake::default() };
+    let options = Options { concurrent_requests_max: 8, cluster_share: 0.25, ..Options::default() };
+    let bench = Arc::new(Bench::with(options, fake, Arc::new(Named)));
+    let send = |cluster: &'static str| {
+        let bench = bench.clone();
+        async move {
+            let request = HttpRequest::post("/api/v1/write").header("x-cluster", cluster);
+            bench.send(request.body(good().into()).unwrap()).await
+        }
+    };
+    let under_way: Vec<_> = ["flood", "flood", "calm"].map(|cluster| tokio::spawn(send(cluster))).into();
+    while bench.fake.waiting.load(Ordering::SeqCst) < 3 {
+        tokio::task::yield_now().await;
+    }
+    for _ in 0..20 {
+        let (status, headers, text) = send("flood").await;
+        assert_eq!((status, &headers[RETRY_AFTER]), (503, &"1".parse().unwrap()), "{text}");
+        assert!(text.contains("cluster flood has 2 writes under way"), "{text}");
+    }
+    let second = tokio::spawn(send("calm"));
+    while bench.fake.waiting.load(Ordering::SeqCst) < 4 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(bench.value("nave_cluster_inflight_requests{cluster=\"flood\"} "), 2.0);
+    assert_eq!(bench.value("nave_cluster_shed_requests_total{cluster=\"flood\",share=\"slots\"} "), 20.0);
+    hold.notify_waiters();
+    for task in under_way.into_iter().chain([second]) {
+        assert_eq!(task.await.unwrap().0, 204);
+    }
+    assert_eq!(bench.value("nave_cluster_inflight_requests{cluster=\"flood\"} "), 0.0);
+}
+
+/// The bytes that are under way are shared, too; the largest request of all fits a share.
+#[tokio::test]
+async fn a_cluster_has_its_share_of_the_memory() {
+    let budget = Budget::new("test", 1 << 20);
+    let (body_bytes_max, decompressed_bytes_max) = (1 << 10, 4 << 10);
+    let options =
+        Options { budget, body_bytes_max, decompressed_bytes_max, cluster_share: 0.01, ..Options::default() };
+    let shares = share::Shares::new(&options, &Registry::default());
+    let of = |name: &str| Principal { cluster: Some(Arc::from(name)), ..Principal::anonymous(name) };
+    let (flood, calm) = (shares.enter(&of("flood")).unwrap(), shares.enter(&of("calm")).unwrap());
+    let _held = flood.budget.charge(17 << 10).unwrap();
+    assert!(shares.enter(&of("flood")).unwrap().budget.charge(1).is_err(), "the share is used up");
+    assert!(calm.budget.charge(17 << 10).is_ok());
+    let anyone = shares.enter(&Principal::anonymous("x")).unwrap();
+    assert!(anyone.budget.charge(512 << 10).is_ok());
+}

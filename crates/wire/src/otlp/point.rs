@@ -256,7 +256,7 @@ impl<'a> Writer<'a> {
         if self.settings.convert_histograms {
             return self.native(point.native(), common, place);
         }
-        self.classic(&point, common, place)
+        self.classic(&point, &common, place)
     }
 
     pub(super) fn exponential(&mut self, fields: Fields<'_>, place: &Place<'_>) -> Result<(), Error> {
@@ -308,9 +308,9 @@ impl<'a> Writer<'a> {
         Ok(())
     }
 
-    fn classic(&mut self, point: &Explicit, common: Common, place: &Place<'_>) -> Result<(), Error> {
-        let labels = self.labels(&common, place);
-        let Common { time, start, .. } = common;
+    fn classic(&mut self, point: &Explicit, common: &Common, place: &Place<'_>) -> Result<(), Error> {
+        let labels = self.labels(common, place);
+        let Common { time, start, .. } = *common;
         if let Some(sum) = point.sum {
             self.series(&labels, &format!("{}_sum", place.family), None)?;
             self.float(time, start, common.value(sum));

@@ -95,6 +95,29 @@ struct Quiet {
     held_back: u64,
 }
 
+/// The names in the certificate of a client, which was held against an authority: an extension of its requests.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClientNames(Arc<[String]>);
+
+impl ClientNames {
+    /// Common name first, then the subject alternative names.
+    #[must_use]
+    pub fn new(names: Vec<String>) -> Self {
+        Self(names.into())
+    }
+
+    /// The names, each once.
+    pub fn iter(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().map(String::as_str)
+    }
+
+    fn of(stream: &TlsStream<TcpStream>, verifies: bool) -> Option<Self> {
+        // A certificate that nobody has checked proves nothing.
+        let chain = stream.get_ref().1.peer_certificates().filter(|_| verifies)?;
+        chain.first().map(|own| Self::new(names::all_names(own)))
+    }
+}
+
 impl Security {
     /// Reads `file` and those that it names. Blocks on the disk. Registers its metrics, once per registry.
     ///
@@ -148,14 +171,18 @@ impl Security {
         self.0.clock.monotonic().saturating_sub(looked) >= LOOK_EVERY
     }
 
-    /// The server's side of the handshake; `None` when there is no connection to go on with.
-    pub(super) async fn handshake(&self, mut stream: TcpStream) -> Option<TlsStream<TcpStream>> {
+    /// The server's side of the handshake, and the names that the client has proven; `None` when there is no connection
+    /// to go on with.
+    pub(super) async fn handshake(
+        &self,
+        mut stream: TcpStream,
+    ) -> Option<(TlsStream<TcpStream>, Option<ClientNames>)> {
         let timeout = self.0.clock.sleep(HANDSHAKE_TIMEOUT);
         let outcome = tokio::select! {
             outcome = self.shake(&mut stream) => outcome,
             () = timeout => Err(format!("no TLS handshake within {HANDSHAKE_TIMEOUT:?}")),
         };
-        let config = match outcome {
+        let (config, verifies) = match outcome {
             Ok(config) => config,
             Err(why) => return self.handshake_failed(&why),
         };
@@ -166,7 +193,10 @@ impl Security {
         let timeout = self.0.clock.sleep(HANDSHAKE_TIMEOUT);
         tokio::select! {
             accepted = accept => match accepted? {
-                Ok(stream) => Some(stream),
+                Ok(stream) => {
+                    let names = ClientNames::of(&stream, verifies);
+                    Some((stream, names))
+                }
                 Err(error) => self.handshake_failed(&error.to_string()),
             },
             () = timeout => self.handshake_failed("the TLS handshake took too long"),
@@ -174,7 +204,7 @@ impl Security {
     }
 
     /// Waits for the first byte, and tells a client that speaks plain HTTP.
-    async fn shake(&self, stream: &mut TcpStream) -> Result<Arc<rustls::ServerConfig>, String> {
+    async fn shake(&self, stream: &mut TcpStream) -> Result<(Arc<rustls::ServerConfig>, bool), String> {
         let mut first = [0];
         match stream.peek(&mut first).await {
             Ok(1) if first[0] == HANDSHAKE_RECORD => (),
@@ -189,7 +219,8 @@ impl Security {
             Err(error) => return Err(error.to_string()),
         }
         let state = self.current(true).await;
-        state.tls.clone().ok_or_else(|| "TLS is off".to_owned())
+        let config = state.tls.clone().ok_or_else(|| "TLS is off".to_owned())?;
+        Ok((config, state.verifies_clients))
     }
 
     fn handshake_failed<T>(&self, why: &str) -> Option<T> {

@@ -21,6 +21,8 @@ pub type Parse = fn(&Path, &str) -> Result<SecuritySettings, String>;
 #[derive(Debug)]
 pub(super) struct State {
     pub(super) tls: Option<Arc<ServerConfig>>,
+    /// Whether certificates of clients are held against an authority.
+    pub(super) verifies_clients: bool,
     /// Whether HTTP/2 is spoken on TLS connections.
     pub(super) http2: bool,
     pub(super) headers: Headers,
@@ -88,12 +90,14 @@ impl State {
             Some(tls) => Some(tls::server_config(tls, http2)?),
             None => None,
         };
+        let verifies_clients =
+            settings.tls_server_config.as_ref().is_some_and(|tls| !tls.is_off && tls.client_auth.verifies());
         let headers = settings.http_server_config.as_ref().and_then(|http| http.headers.clone());
         let users = match &settings.basic_auth_users {
             Some(users) => Users::new(users)?,
             None => None,
         };
-        Ok(Self { tls, http2, headers: headers.unwrap_or_default(), users })
+        Ok(Self { tls, verifies_clients, http2, headers: headers.unwrap_or_default(), users })
     }
 }
 
