@@ -107,7 +107,7 @@ fn load(mode: Mode, flags: &Flags) -> Result<Config> {
 
 /// Says which feature names have no effect; an unknown one may be a typing error.
 fn warn_of_features(flags: &Flags) {
-    const KNOWN: [&str; 7] = [
+    const KNOWN: [&str; 9] = [
         "agent",
         "promql-experimental-functions",
         "promql-extended-range-selectors",
@@ -115,6 +115,8 @@ fn warn_of_features(flags: &Flags) {
         "promql-delayed-name-removal",
         "promql-duration-expr",
         "extra-scrape-metrics",
+        "created-timestamp-zero-ingestion",
+        "use-start-timestamps",
     ];
     for feature in flags.features.iter().filter(|feature| !KNOWN.contains(&feature.as_str())) {
         tracing::warn!(

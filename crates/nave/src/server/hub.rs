@@ -141,7 +141,7 @@ fn receiver_options(flags: &Flags) -> receive::Options {
         decompressed_bytes_max: flags.write_decompressed_bytes_max,
         concurrent_requests_max: flags.write_concurrency_max,
         cluster_share: flags.cluster_share,
-        budget: Budget::new("remote write", memory_limit(flags) / 4),
+        budget: Budget::new("remote write", memory_for_writes(flags)),
         read_timeout: flags.read_timeout.into(),
         ..receive::Options::default()
     }
@@ -175,6 +175,13 @@ fn engine(process: &Process, memory: &Budget, follow: Vec<Arc<dyn Follow>>) -> E
 /// Queries together may take half of the memory there is.
 fn memory_for_queries(flags: &Flags) -> usize {
     memory_limit(flags) / 2
+}
+
+/// Writes that are under way together may take a quarter of the memory there is, and at least what the largest one
+/// needs compressed, decompressed and decoded: a request that is allowed is never refused for ever.
+fn memory_for_writes(flags: &Flags) -> usize {
+    let largest = flags.write_decompressed_bytes_max.saturating_mul(4).saturating_add(flags.write_bytes_max);
+    (memory_limit(flags) / 4).max(largest)
 }
 
 /// Bytes of memory that this process should stay within.
