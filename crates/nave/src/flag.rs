@@ -545,7 +545,11 @@ mod tests {
         assert_eq!(catch_up("nave").unwrap(), CatchUpOptions::default());
         let first = catch_up("nave --storage.remote.catch-up=fresh_first").unwrap();
         assert_eq!(first.order, Some(CatchUp::FreshFirst));
-        assert!(catch_up("nave --storage.remote.catch-up-share=1").is_err());
+        // Asked of the command itself: a line that clap refuses ends the process.
+        for wrong in ["--storage.remote.catch-up-share=1", "--clusters.share=0", "--clusters.share=1.5"] {
+            assert!(Line::command().try_get_matches_from(["nave", wrong]).is_err(), "{wrong}");
+        }
+        assert!(server("nave --clusters.share=1 --web.enable-otlp-receiver").unwrap().1.enable_otlp);
     }
 
     #[test]
@@ -555,6 +559,7 @@ mod tests {
         assert!(server("nave hub --storage.agent.path=x").is_err());
         assert!(server("nave hub --hub.url=http://x").is_err());
         assert!(server("nave agent --clusters.file=x").is_err());
+        assert!(server("nave agent --web.enable-otlp-receiver").is_err());
     }
 
     #[test]
