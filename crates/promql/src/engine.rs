@@ -32,7 +32,7 @@ use crate::error::{EVALUATION, QUEUE, QueryError};
 use crate::execute::{Context, Meter, Parts};
 use crate::follow::{Asked, Follow, Followed, Origin};
 use crate::parse::{ParseOptions, parse};
-use crate::plan::{self, Node, Query, Steps};
+use crate::plan::{self, Node, Query, Rewrites, Steps};
 use cache::Cache;
 use metric::Metrics;
 pub(crate) use run::Job;
@@ -63,6 +63,8 @@ pub struct EngineOptions {
     /// For the settled steps of range queries, which the next refresh need not evaluate again; with a limit of 0
     /// none are kept.
     pub cache: Budget,
+    /// How plans are rewritten; all rewrites, except to look for the reason of something.
+    pub rewrites: Rewrites,
     /// Told of every query that is evaluated.
     pub follow: Vec<Arc<dyn Follow>>,
 }
@@ -82,6 +84,7 @@ impl Default for EngineOptions {
             delayed_name_removal: false,
             use_start_timestamps: false,
             cache: Budget::new("query cache", 0),
+            rewrites: Rewrites::ALL,
             follow: Vec::new(),
         }
     }
@@ -208,7 +211,7 @@ impl Engine {
             use_starts: self.options.use_start_timestamps,
         };
         let mut plan = plan::build(&expr, query)?;
-        plan::optimize(&mut plan, steps);
+        plan::optimize(&mut plan, steps, self.options.rewrites);
         Ok(plan)
     }
 

@@ -16,6 +16,8 @@ pub mod parse;
 mod plan;
 mod print;
 mod quote;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
 pub mod testscript;
 
 pub use answer::{Answer, Series, Stats, Value, VectorSample};
@@ -24,3 +26,4 @@ pub use engine::{Engine, EngineOptions, QueryOptions};
 pub use error::QueryError;
 pub use follow::{Asked, Follow, Origin};
 pub use parse::{ParseError, ParseErrors, ParseOptions, parse, parse_selector};
+pub use plan::{Rewrite, Rewrites};

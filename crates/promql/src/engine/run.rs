@@ -25,7 +25,9 @@ pub(crate) struct Job {
 impl Job {
     /// Evaluates the plan. A panic becomes an error.
     pub(crate) fn run(self) -> Result<Answer, QueryError> {
-        match catch_unwind(AssertUnwindSafe(|| self.answer())) {
+        let done = catch_unwind(AssertUnwindSafe(|| self.answer()));
+        self.context.forget_common();
+        match done {
             Ok(answer) => answer,
             Err(panic) => {
                 let text = panic_text(&*panic);

@@ -23,6 +23,7 @@ mod grouping;
 mod histogram_call;
 mod info;
 mod label;
+mod ledger;
 mod limit_ratio;
 mod matching;
 mod meter;
@@ -32,9 +33,11 @@ mod range;
 mod range_function;
 mod range_histogram;
 mod raw;
+mod reading;
 mod scalar;
 mod scan;
 mod set;
+mod shared;
 mod sort;
 mod subquery;
 mod topk;
@@ -95,9 +98,9 @@ pub(crate) fn operator(node: &Node, steps: Steps, context: &Context) -> Result<B
     let operator = match &node.kind {
         Kind::Number(value) => scalar::number(*value, steps),
         Kind::Text(_) => return Err(QueryError::Internal("a text has no samples".into())),
-        Kind::Scan(source) => scan::instant(source, steps, context, (Reading::Value, node.pos)),
-        Kind::Timestamps(source) => scan::instant(source, steps, context, (Reading::Time, node.pos)),
-        Kind::StartTimes(source) => scan::instant(source, steps, context, (Reading::StartTime, node.pos)),
+        Kind::Scan(source) => scan::instant(source, steps, context, (Reading::Value, node.pos))?,
+        Kind::Timestamps(source) => scan::instant(source, steps, context, (Reading::Time, node.pos))?,
+        Kind::StartTimes(source) => scan::instant(source, steps, context, (Reading::StartTime, node.pos))?,
         Kind::Info(info) => info::operator(inner(&info.input)?, info, steps, context),
         Kind::Raw(_) => return Err(QueryError::Internal("range vector outside of a function".into())),
         Kind::Range(call) => range::operator(call, steps, context)?,
@@ -109,6 +112,8 @@ pub(crate) fn operator(node: &Node, steps: Steps, context: &Context) -> Result<B
         Kind::Binary(node_binary) => binary::operator(node, node_binary, steps, context)?,
         Kind::Negate(input) if input.is_scalar() => scalar::map(inner(input)?, |value| -value),
         Kind::Negate(input) => call::negate(inner(input)?, context),
+        Kind::Shared(_) if context.evaluates_alone() => inner(node.unshared())?,
+        Kind::Shared(shared) => shared::operator(shared, steps, context)?,
         Kind::Dedupe { input, strip } => {
             dedupe::operator(inner(input)?, *strip, dedupe_message(input), context, steps)
         }
@@ -120,7 +125,7 @@ pub(crate) fn operator(node: &Node, steps: Steps, context: &Context) -> Result<B
 }
 
 fn dedupe_message(input: &Node) -> &'static str {
-    match &input.kind {
+    match &input.unshared().kind {
         Kind::Binary(binary) if binary.matching.is_some() && !binary.op.is_set() => {
             "multiple matches for labels: grouping labels must ensure unique matches"
         }

@@ -32,7 +32,7 @@ impl Note {
 }
 
 /// Notes without repetition: of equal texts the first stays.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Notes(Vec<Note>);
 
 /// More distinct notes than this are dropped; the API shows ten.
@@ -68,6 +68,28 @@ impl Notes {
             None if self.0.len() < NOTES_MAX => self.0.push(note),
             None => {}
         }
+    }
+
+    /// Leaves out what `known` has, except for what is counted; `known` then has it.
+    pub(super) fn retain_new(&mut self, known: &mut Self) {
+        self.0.retain(|note| {
+            let is_known = known.0.iter().any(|known| known.level == note.level && known.text == note.text);
+            if !is_known {
+                known.add(note.clone());
+            }
+            !is_known || note.occurrences > 0
+        });
+    }
+
+    /// Puts the notes at the places that `to` says for those of `from`.
+    pub(super) fn moved(mut self, from: &[Position], to: &[Position]) -> Self {
+        for note in &mut self.0 {
+            let at = note.pos.and_then(|pos| from.iter().position(|known| *known == pos));
+            if let Some(pos) = at.and_then(|at| to.get(at)) {
+                note.pos = Some(*pos);
+            }
+        }
+        self
     }
 
     /// Adds all of `other`.

@@ -7,7 +7,7 @@ use nave_model::select::Columns;
 use super::edge::Reach;
 use super::note::quoted;
 use super::range_function::{Step, apply};
-use super::scan::{Evaluate, Scan, Scratch};
+use super::scan::{self, Evaluate, Scratch};
 use super::{BoxOperator, Column, Context, Result, Series, operator as operator_of, scalar, subquery};
 use crate::ast::Position;
 use crate::function::FunctionId;
@@ -39,7 +39,7 @@ pub(super) fn operator(call: &RangeCall, steps: Steps, context: &Context) -> Res
         keeps_name: call.name_unseen && !context.delays_names(),
     };
     Ok(match &call.input {
-        RangeInput::Source(source) => Box::new(Scan::new(source, steps, context, Arc::new(windows))),
+        RangeInput::Source(source) => scan::reader(source, steps, context, Arc::new(windows))?,
         RangeInput::Subquery(inner) => subquery::operator(inner, windows, context)?,
     })
 }

@@ -15,6 +15,7 @@ use rayon::prelude::*;
 use super::column::{self, Column};
 use super::edge::Smooth;
 use super::note::Notes;
+use super::reading;
 use super::{BoxOperator, Context, Operator, Result, Series};
 use crate::ast::Position;
 use crate::kernel::histogram::is_reset;
@@ -48,11 +49,11 @@ pub(crate) struct Scratch {
 }
 
 /// Bytes of result columns that are computed ahead.
-const CHUNK_BYTES: usize = 8 << 20;
+pub(super) const CHUNK_BYTES: usize = 8 << 20;
 /// Series that are computed ahead.
-const CHUNK_SERIES: usize = 1024;
+pub(super) const CHUNK_SERIES: usize = 1024;
 /// Below this many samples (series times steps) the pool does not pay.
-const PARALLEL_MIN: usize = 4096;
+pub(super) const PARALLEL_MIN: usize = 4096;
 
 /// A selector with what is computed per series.
 pub(crate) struct Scan {
@@ -196,7 +197,7 @@ pub(crate) fn selection(source: &Source, steps: Steps, context: &Context) -> Sel
 }
 
 /// Fills in the counter reset hints that the store left open, from each histogram and the one before it.
-fn detect_resets(samples: &mut Columns) {
+pub(super) fn detect_resets(samples: &mut Columns) {
     let mut before: Option<(u32, Arc<Histogram>)> = None;
     for (index, histogram) in &mut samples.histograms {
         if is_stale(histogram.sum) {
@@ -235,13 +236,26 @@ pub(crate) fn instant(
     steps: Steps,
     context: &Context,
     (reading, pos): (Reading, Position),
-) -> BoxOperator {
+) -> Result<BoxOperator> {
     if source.edge.is_some() {
         let smooth = Smooth { steps, shift: source.shift, lookback_ms: source.lookback_ms, pos };
-        return Box::new(Scan::new(source, steps, context, Arc::new(smooth)));
+        return reader(source, steps, context, Arc::new(smooth));
     }
     let newest = Newest { steps, shift: source.shift, lookback: source.window_ms, reading };
-    Box::new(Scan::new(source, steps, context, Arc::new(newest)))
+    reader(source, steps, context, Arc::new(newest))
+}
+
+/// `evaluate` over the series of `source`, which others may read too.
+pub(super) fn reader(
+    source: &Source,
+    steps: Steps,
+    context: &Context,
+    evaluate: Arc<dyn Evaluate>,
+) -> Result<BoxOperator> {
+    match &source.reading {
+        Some(reading) => reading::operator(source, reading, steps, context, evaluate),
+        None => Ok(Box::new(Scan::new(source, steps, context, evaluate))),
+    }
 }
 
 struct Newest {

@@ -133,6 +133,7 @@ impl PlanBuilder {
             projection: Projection::All,
             detects_resets: self.figures == Figures::Yes,
             function: self.function,
+            reading: None,
         })
     }
 
@@ -246,6 +247,7 @@ impl PlanBuilder {
             projection: Projection::All,
             detects_resets: false,
             function: self.function,
+            reading: None,
         };
         Ok(Kind::Info(Box::new(Info { input, source, labels, names })))
     }

@@ -5,13 +5,13 @@ use std::fmt::Write as _;
 use nave_model::select::{Need, Projection};
 use nave_model::time::TimeRange;
 
-use super::{Kind, Node, RangeInput, Shift, Source, Steps};
+use super::{Kind, Node, RangeInput, Reading, Shift, Source, Steps};
 use crate::ast::{Cardinality, Matching};
 use crate::execute::{Figures, Meter};
 
 /// The text of `plan`, with the figures of `meter` per node.
 pub(crate) fn explain(plan: &Node, meter: Option<&Meter>) -> String {
-    let mut printer = Printer { text: String::new(), meter };
+    let mut printer = Printer { text: String::new(), meter, shown: Vec::new() };
     printer.node(plan, 0);
     printer.text
 }
@@ -19,6 +19,8 @@ pub(crate) fn explain(plan: &Node, meter: Option<&Meter>) -> String {
 struct Printer<'a> {
     text: String,
     meter: Option<&'a Meter>,
+    /// Numbers of the shared nodes that were shown already.
+    shown: Vec<usize>,
 }
 
 impl Printer<'_> {
@@ -56,6 +58,14 @@ impl Printer<'_> {
             Kind::Absent { input, .. } | Kind::Negate(input) | Kind::Dedupe { input, .. } => {
                 self.node(input, depth);
             }
+            // Below the place that evaluated it, or else below the first one.
+            Kind::Shared(shared) => {
+                let ran = |meter: &Meter| meter.figures(&shared.input).is_some();
+                if self.meter.map_or(!self.shown.contains(&shared.id), ran) {
+                    self.shown.push(shared.id);
+                    self.node(&shared.input, depth);
+                }
+            }
         }
     }
 
@@ -88,6 +98,7 @@ fn title(node: &Node) -> String {
             format!("binary {}{is_bool}{matching}", binary.op.as_str())
         }
         Kind::Negate(_) => "negate".to_owned(),
+        Kind::Shared(shared) => format!("shared {}", shared.id),
         Kind::Dedupe { strip, .. } => format!("dedupe{}", if *strip { " strip-names" } else { "" }),
     }
 }
@@ -129,6 +140,9 @@ fn source_text(source: &Source) -> String {
     }
     if source.need == Need::LastSample {
         text.push_str(" last-sample");
+    }
+    if let Some(reading) = &source.reading {
+        let _ = write!(text, " reading={}", reading.id - Reading::FIRST);
     }
     text
 }

@@ -11,9 +11,17 @@ mod fold;
 mod narrow;
 mod pinned;
 mod project;
+mod propagate;
+#[cfg(test)]
+mod property;
+mod reading;
+mod rewrite;
+mod share;
 mod steps;
 #[cfg(test)]
 mod tests;
+
+use std::sync::Arc;
 
 use nave_model::label::Labels;
 use nave_model::matcher::Matcher;
@@ -25,6 +33,8 @@ use crate::function::FunctionId;
 
 pub(crate) use build::{Query, build};
 pub(crate) use explain::explain;
+pub(crate) use rewrite::optimize;
+pub use rewrite::{Rewrite, Rewrites};
 pub(crate) use steps::{Shift, Steps};
 
 /// An expression of the plan.
@@ -74,6 +84,8 @@ pub(crate) enum Kind {
     Negate(Box<Node>),
     /// Merges series that became equal, where they do not overlap; strips names that were only marked.
     Dedupe { input: Box<Node>, strip: bool },
+    /// An expression that stands in several places and is evaluated once.
+    Shared(Shared),
 }
 
 /// A selector: which series and which times.
@@ -102,6 +114,30 @@ pub(crate) struct Source {
     pub(crate) detects_resets: bool,
     /// The function or aggregation around it.
     pub(crate) function: &'static str,
+    /// What it reads together with other selectors.
+    pub(crate) reading: Option<Box<Reading>>,
+}
+
+/// What several selectors read together.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Reading {
+    /// The same for all of them, and no number of a [`Shared`].
+    pub(crate) id: usize,
+    /// What is asked from the store: enough for each of them.
+    pub(crate) range: TimeRange,
+    pub(crate) need: Need,
+    pub(crate) projection: Projection,
+}
+
+/// An expression that stands in several places of the plan. Each place has it as it stands there, with its positions in the
+/// query.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Shared {
+    /// The same at every place.
+    pub(crate) id: usize,
+    /// How many places there are.
+    pub(crate) readers: usize,
+    pub(crate) input: Arc<Node>,
 }
 
 /// `info()`: a join with series whose labels describe others.
@@ -202,7 +238,58 @@ impl Node {
                 vec![lhs, rhs]
             }
             Kind::Absent { input, .. } | Kind::Negate(input) | Kind::Dedupe { input, .. } => vec![input],
+            Kind::Shared(shared) => vec![Arc::make_mut(&mut shared.input)],
         }
+    }
+
+    /// The nodes below, as [`Self::children_mut`], and when they are evaluated.
+    fn children(&self, steps: Steps) -> Vec<(&Node, Steps)> {
+        let here = |node| (node, steps);
+        match &self.kind {
+            Kind::Number(_) | Kind::Text(_) | Kind::Scan(_) => Vec::new(),
+            Kind::Timestamps(_) | Kind::StartTimes(_) => Vec::new(),
+            Kind::Info(info) => vec![here(&info.input)],
+            Kind::Raw(RangeInput::Source(_)) => Vec::new(),
+            Kind::Raw(RangeInput::Subquery(subquery)) => vec![(&subquery.input, subquery.steps)],
+            Kind::Range(call) => {
+                let inner = match &call.input {
+                    RangeInput::Source(_) => None,
+                    RangeInput::Subquery(subquery) => Some((&subquery.input, subquery.steps)),
+                };
+                inner.into_iter().chain(call.params.iter().map(here)).collect()
+            }
+            Kind::Call { args, .. } => args.iter().map(here).collect(),
+            Kind::Aggregate(aggregate) => {
+                std::iter::once(&aggregate.input).chain(&aggregate.param).map(here).collect()
+            }
+            Kind::Binary(binary) => vec![here(&binary.lhs), here(&binary.rhs)],
+            Kind::Absent { input, .. } | Kind::Negate(input) | Kind::Dedupe { input, .. } => {
+                vec![here(input)]
+            }
+            Kind::Shared(shared) => vec![here(&shared.input)],
+        }
+    }
+
+    /// What is evaluated here, shared or not.
+    pub(crate) fn unshared(&self) -> &Node {
+        match &self.kind {
+            Kind::Shared(shared) => shared.input.unshared(),
+            _ => self,
+        }
+    }
+
+    /// Where this node and all below it stand in the query; in the same order for equal nodes.
+    pub(crate) fn positions(&self) -> Vec<Position> {
+        let mut all = vec![self.pos];
+        match &self.kind {
+            Kind::Range(call) => all.extend([call.input_pos, call.param_pos]),
+            Kind::Call { positions, .. } => all.extend(positions),
+            _ => {}
+        }
+        for (child, _) in self.children(Steps::instant(0)) {
+            all.extend(child.positions());
+        }
+        all
     }
 
     /// The selector that this node reads itself.
@@ -214,6 +301,22 @@ impl Node {
             | Kind::Raw(RangeInput::Source(source)) => Some(source),
             Kind::Info(info) => Some(&mut info.source),
             Kind::Range(call) => match &mut call.input {
+                RangeInput::Source(source) => Some(source),
+                RangeInput::Subquery(_) => None,
+            },
+            _ => None,
+        }
+    }
+
+    /// As [`Self::source_mut`].
+    fn source(&self) -> Option<&Source> {
+        match &self.kind {
+            Kind::Scan(source)
+            | Kind::Timestamps(source)
+            | Kind::StartTimes(source)
+            | Kind::Raw(RangeInput::Source(source)) => Some(source),
+            Kind::Info(info) => Some(&info.source),
+            Kind::Range(call) => match &call.input {
                 RangeInput::Source(source) => Some(source),
                 RangeInput::Subquery(_) => None,
             },
@@ -248,6 +351,7 @@ impl Node {
             Kind::Absent { input, .. } | Kind::Negate(input) | Kind::Dedupe { input, .. } => {
                 input.first_shift()
             }
+            Kind::Shared(shared) => shared.input.first_shift(),
         }
     }
 
@@ -258,12 +362,4 @@ impl Node {
             _ => steps,
         }
     }
-}
-
-/// Applies every rewrite to a plan that is evaluated at `steps`.
-pub(crate) fn optimize(plan: &mut Node, steps: Steps) {
-    fold::fold(plan);
-    pinned::remove_dedupe(plan);
-    narrow::narrow(plan, steps);
-    project::project(plan);
 }

@@ -38,7 +38,7 @@ fn only_drops_name(node: &Node) -> bool {
 }
 
 /// Whether all series of the node have the same metric name, or none.
-fn has_one_name(node: &Node) -> bool {
+pub(super) fn has_one_name(node: &Node) -> bool {
     match &node.kind {
         Kind::Scan(source) | Kind::Timestamps(source) | Kind::StartTimes(source) => is_pinned(source),
         Kind::Info(info) => has_one_name(&info.input),
@@ -50,6 +50,7 @@ fn has_one_name(node: &Node) -> bool {
         }
         Kind::Negate(input) | Kind::Dedupe { input, .. } => has_one_name(input),
         Kind::Number(_) | Kind::Text(_) | Kind::Absent { .. } => true,
+        Kind::Shared(shared) => has_one_name(&shared.input),
         Kind::Raw(_) => false,
     }
 }

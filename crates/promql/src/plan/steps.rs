@@ -1,7 +1,7 @@
 //! The times at which an expression is evaluated.
 
 /// `start`, `start + step` ... up to and including `end`, in ms.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct Steps {
     pub(crate) start: i64,
     pub(crate) end: i64,

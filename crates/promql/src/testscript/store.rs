@@ -14,7 +14,7 @@ use nave_model::histogram::Histogram;
 use nave_model::label::Labels;
 use nave_model::matcher::Matcher;
 use nave_model::sample::Value;
-use nave_model::select::{Columns, Pages, Select, SelectError, Selected, Selection, Watermark};
+use nave_model::select::{Columns, Pages, Projection, Select, SelectError, Selected, Selection, Watermark};
 use nave_model::time::{TimeRange, Timestamp};
 
 use super::hint::stored_hint;
@@ -42,6 +42,8 @@ pub struct Conflict {
 #[derive(Debug, Default)]
 pub struct MemoryStore {
     series: RwLock<BTreeMap<Labels, Arc<Samples>>>,
+    /// Series without a sample in the range are given too.
+    gives_all: bool,
 }
 
 impl MemoryStore {
@@ -49,6 +51,13 @@ impl MemoryStore {
     #[must_use]
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// An empty store that gives all series that match, with or without a sample in the range asked for. What is computed
+    /// from it then does not depend on ranges, not even through the order in which groups come up.
+    #[must_use]
+    pub fn giving_all() -> Self {
+        Self { gives_all: true, ..Self::default() }
     }
 
     /// Stores a sample; `start` is when it began to count, where known. The same sample again is a no-op.
@@ -125,20 +134,23 @@ impl Select for MemoryStore {
                     && Matcher::all_match(&selection.matchers, labels)
             };
             let range = selection.range;
+            let projection = Arc::new(selection.projection);
             if range.min > range.max {
-                return Ok(Box::new(Found { series: Arc::default(), range }) as Box<dyn Selected>);
+                let series = Arc::default();
+                return Ok(Box::new(Found { series, range, projection }) as Box<dyn Selected>);
             }
             let found = self
                 .series
                 .read()
                 .iter()
                 .filter(|(labels, samples)| {
-                    matches(labels) && samples.range(range.min..=range.max).next().is_some()
+                    matches(labels)
+                        && (self.gives_all || samples.range(range.min..=range.max).next().is_some())
                 })
                 .take(selection.limit.unwrap_or(usize::MAX))
                 .map(|(labels, samples)| (labels.clone(), Arc::clone(samples)))
                 .collect();
-            Ok(Box::new(Found { series: Arc::new(found), range }) as Box<dyn Selected>)
+            Ok(Box::new(Found { series: Arc::new(found), range, projection }) as Box<dyn Selected>)
         }
         .boxed()
     }
@@ -153,6 +165,7 @@ impl Select for MemoryStore {
 struct Found {
     series: Arc<Vec<(Labels, Arc<Samples>)>>,
     range: TimeRange,
+    projection: Arc<Projection>,
 }
 
 impl Selected for Found {
@@ -161,7 +174,15 @@ impl Selected for Found {
     }
 
     fn labels(&self, index: usize) -> Labels {
-        self.series[index].0.clone()
+        let labels = &self.series[index].0;
+        // No more than what was asked for, so that asking for too little shows.
+        match &*self.projection {
+            Projection::All => labels.clone(),
+            Projection::Only(names) => labels.filtered(|name| names.iter().any(|wanted| wanted == name)),
+            Projection::Without(names) => {
+                labels.filtered(|name| names.iter().all(|unwanted| unwanted != name))
+            }
+        }
     }
 
     fn fetch(&self, _: Range<usize>) -> BoxFuture<'_, Result<Box<dyn Pages>, SelectError>> {

@@ -2,9 +2,11 @@
 
 use std::fmt;
 
+use super::Choices;
+
 /// An expression: text with smaller expressions in it.
 #[derive(Debug, Clone)]
-pub(super) struct Expr {
+pub struct Expr {
     /// One more than there are `parts`.
     texts: Vec<String>,
     parts: Vec<Expr>,
@@ -32,7 +34,8 @@ impl Expr {
     }
 
     /// Its parts that are queries of their own, and itself with one part made smaller.
-    pub(super) fn simpler(&self) -> Vec<Expr> {
+    #[must_use]
+    pub fn simpler(&self) -> Vec<Expr> {
         let mut all: Vec<Expr> = self.parts.iter().filter(|part| !part.is_range).cloned().collect();
         for (i, part) in self.parts.iter().enumerate() {
             for smaller in part.simpler().into_iter().filter(|smaller| smaller.is_range == part.is_range) {
@@ -46,8 +49,9 @@ impl Expr {
 }
 
 /// Makes queries from a seed.
-pub(super) struct Grammar {
-    random: fastrand::Rng,
+#[derive(Debug)]
+pub struct Grammar {
+    random: Choices,
 }
 
 const SELECTORS: [&str; 16] = [
@@ -139,16 +143,25 @@ const OPERATORS: [&str; 15] =
     ["+", "-", "*", "/", "%", "==", "!=", "<", ">", "<=", ">=", "== bool", "> bool", "!= bool", "<= bool"];
 
 impl Grammar {
-    pub(super) fn new(seed: u64) -> Self {
-        Self { random: fastrand::Rng::with_seed(seed) }
+    /// The queries of a seed.
+    #[must_use]
+    pub fn new(seed: u64) -> Self {
+        Self::choosing(Choices::seeded(seed))
     }
 
-    pub(super) fn random(&mut self) -> &mut fastrand::Rng {
+    /// The queries that these choices lead to.
+    #[must_use]
+    pub fn choosing(random: Choices) -> Self {
+        Self { random }
+    }
+
+    /// The choices to come.
+    pub fn random(&mut self) -> &mut Choices {
         &mut self.random
     }
 
     /// A whole query.
-    pub(super) fn query(&mut self) -> Expr {
+    pub fn query(&mut self) -> Expr {
         let depth = self.random.u32(1..4);
         match self.random.u32(0..20) {
             0 => {

@@ -3,31 +3,35 @@
 
 use std::sync::Arc;
 
-use nave_base::clock::SystemClock;
 use nave_model::append::HistogramSample;
 use nave_model::histogram::{CUSTOM_BUCKETS_SCHEMA, CounterResetHint, Histogram, Span};
 use nave_model::label::Labels;
-use nave_model::sample::stale_nan;
+use nave_model::sample::{Value, stale_nan};
 use nave_model::time::Timestamp;
-use nave_wire::write_v1::{Encoder, Series};
 
-use super::When;
-use super::grammar::Grammar;
-use crate::harness::Server;
+use super::{Grammar, When};
+use crate::testscript::MemoryStore;
 
 const STEP_MS: i64 = 15_000;
 const STEPS: i64 = 200;
 
-struct Stored {
-    labels: Labels,
-    floats: Vec<(Timestamp, f64)>,
-    histograms: Vec<HistogramSample>,
+/// A series with its samples.
+#[derive(Debug, Clone)]
+pub struct Stored {
+    /// Its labels.
+    pub labels: Labels,
+    /// Its floats, ascending in time.
+    pub floats: Vec<(Timestamp, f64)>,
+    /// Its histograms, ascending in time.
+    pub histograms: Vec<HistogramSample>,
 }
 
 /// The data of one seed.
-pub(super) struct Data {
+#[derive(Debug, Clone)]
+pub struct Data {
     start: i64,
-    series: Vec<Stored>,
+    /// By labels.
+    pub series: Vec<Stored>,
 }
 
 /// What a float series does.
@@ -40,8 +44,12 @@ enum Shape {
 }
 
 impl Data {
-    pub(super) fn new(seed: u64) -> Self {
-        let now = SystemClock::shared().now_ms();
+    /// Series that end about `now`, in ms.
+    ///
+    /// # Panics
+    /// Never: the labels are valid.
+    #[must_use]
+    pub fn new(seed: u64, now: i64) -> Self {
         let mut data = Self { start: (now / STEP_MS - STEPS) * STEP_MS, series: Vec::new() };
         let mut random = fastrand::Rng::with_seed(seed ^ 0x0dd0);
         for instance in ["a:1", "b:1", "c:1"] {
@@ -106,7 +114,7 @@ impl Data {
         random: &mut fastrand::Rng,
     ) {
         let pairs = [("__name__", name)].into_iter().chain(base.iter().copied()).chain(more);
-        let labels = Labels::from_pairs(pairs).unwrap();
+        let labels = Labels::from_pairs(pairs).expect("Data: labels are valid");
         let mut value = random.f64() * 100.0;
         let mut floats = Vec::new();
         for (t, stale) in self.times(random) {
@@ -125,8 +133,8 @@ impl Data {
     }
 
     fn histograms(&mut self, name: &str, base: &[(&str, &str)], custom: bool, random: &mut fastrand::Rng) {
-        let labels =
-            Labels::from_pairs([("__name__", name)].into_iter().chain(base.iter().copied())).unwrap();
+        let labels = Labels::from_pairs([("__name__", name)].into_iter().chain(base.iter().copied()))
+            .expect("Data: labels are valid");
         let mut counts = [0u64; 6];
         let mut histograms = Vec::new();
         for (timestamp, stale) in self.times(random) {
@@ -158,22 +166,27 @@ impl Data {
         }
     }
 
-    /// Sends everything, in order of time, to all of `servers`.
-    pub(super) async fn feed(&self, servers: &[&Server]) {
-        let mut encoder = Encoder::new();
-        for stored in &self.series {
-            let Stored { labels, floats, histograms } = stored;
-            encoder.write(&Series { labels, samples: floats, histograms, exemplars: &[] });
+    /// Everything in a store that gives all series, so that plans which read other ranges see the same ones.
+    ///
+    /// # Panics
+    /// Never: no two samples of a series are at one time.
+    #[must_use]
+    pub fn stored(&self) -> Arc<MemoryStore> {
+        let store = MemoryStore::giving_all();
+        for Stored { labels, floats, histograms } in &self.series {
+            for (timestamp, value) in floats {
+                store.append_float(labels, *timestamp, *value).expect("Data: one sample at a time");
+            }
+            for sample in histograms {
+                let value = Value::Histogram(sample.histogram.clone());
+                store.append(labels, sample.timestamp, value, None).expect("Data: one sample at a time");
+            }
         }
-        let body = encoder.finish();
-        for server in servers {
-            let (status, text) = server.write(body.clone()).await.unwrap();
-            assert!((200..300).contains(&status), "{status}: {text}");
-        }
+        Arc::new(store)
     }
 
     /// A random time or range over the data.
-    pub(super) fn when(&self, grammar: &mut Grammar) -> When {
+    pub fn when(&self, grammar: &mut Grammar) -> When {
         let random = grammar.random();
         let span = STEPS * STEP_MS;
         let at = self.start + random.i64(-60_000..span + 400_000);
