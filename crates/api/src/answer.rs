@@ -4,6 +4,7 @@ use std::fmt::Write;
 
 use nave_model::sample;
 use nave_model::select::Columns;
+use nave_model::time::Timestamp;
 use nave_promql::{Answer, Series, Stats, Value};
 
 use crate::envelope::Success;
@@ -16,7 +17,7 @@ pub(crate) fn answer(answer: Answer, with_stats: bool) -> Success {
     write_value(&mut data, &answer.value);
     if with_stats {
         data.pop();
-        write_stats(&mut data, &answer.stats);
+        write_stats(&mut data, &answer.stats, &answer.samples_per_step);
         data.push('}');
     }
     if let Some(plan) = &answer.plan {
@@ -105,7 +106,7 @@ fn floats(columns: &Columns) -> impl Iterator<Item = (nave_model::time::Timestam
     })
 }
 
-fn write_stats(out: &mut String, stats: &Stats) {
+fn write_stats(out: &mut String, stats: &Stats, per_step: &[(Timestamp, u64)]) {
     let timings = [
         ("evalTotalTime", stats.prepare_seconds + stats.evaluation_seconds),
         ("resultSortTime", 0.0),
@@ -116,9 +117,19 @@ fn write_stats(out: &mut String, stats: &Stats) {
     ];
     out.push_str(",\"stats\":{\"timings\":{");
     json::separated(out, timings, |out, (name, seconds)| _ = write!(out, "\"{name}\":{seconds}"));
+    out.push_str("},\"samples\":{");
+    if !per_step.is_empty() {
+        out.push_str("\"totalQueryableSamplesPerStep\":[");
+        json::separated(out, per_step, |out, (time, samples)| {
+            out.push('[');
+            json::time(out, *time);
+            _ = write!(out, ",{samples}]");
+        });
+        out.push_str("],");
+    }
     _ = write!(
         out,
-        "}},\"samples\":{{\"totalQueryableSamples\":{},\"peakSamples\":{}}}}}",
+        "\"totalQueryableSamples\":{},\"peakSamples\":{}}}}}",
         stats.samples_total, stats.samples_peak
     );
 }

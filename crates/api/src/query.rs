@@ -84,7 +84,18 @@ fn options(server: &Server, params: &Params, limit: Option<usize>) -> Result<Que
     let origin = Some(params.origin());
     // Nave's own: the answer then has `plan`.
     let explain = params.get("explain") == "1";
-    Ok(QueryOptions { scope, lookback, timeout, limit, explain, origin, ..QueryOptions::default() })
+    let (figures, figures_per_step) = (wants_stats(params), params.get("stats") == "all");
+    Ok(QueryOptions {
+        scope,
+        lookback,
+        timeout,
+        limit,
+        explain,
+        figures,
+        figures_per_step,
+        origin,
+        ..QueryOptions::default()
+    })
 }
 
 /// `query_exemplars`: those of all series that the query selects.

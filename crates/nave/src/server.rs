@@ -107,13 +107,14 @@ fn load(mode: Mode, flags: &Flags) -> Result<Config> {
 
 /// Says which feature names have no effect; an unknown one may be a typing error.
 fn warn_of_features(flags: &Flags) {
-    const KNOWN: [&str; 9] = [
+    const KNOWN: [&str; 10] = [
         "agent",
         "promql-experimental-functions",
         "promql-extended-range-selectors",
         "promql-binop-fill-modifiers",
         "promql-delayed-name-removal",
         "promql-duration-expr",
+        "promql-per-step-stats",
         "extra-scrape-metrics",
         "created-timestamp-zero-ingestion",
         "use-start-timestamps",

@@ -16,6 +16,8 @@ pub struct Answer {
     pub infos: Vec<String>,
     /// What it took.
     pub stats: Stats,
+    /// [`Stats::samples_total`] by step, where [`crate::QueryOptions::figures_per_step`] asked for it.
+    pub samples_per_step: Vec<(Timestamp, u64)>,
     /// The plan as text, where [`crate::QueryOptions::explain`] asked for it.
     pub plan: Option<String>,
 }
@@ -67,7 +69,7 @@ pub struct Series {
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct Stats {
     /// Samples looked at: per step and series one for an instant selector, all in the window for a range
-    /// selector (upstream `totalQueryableSamples`).
+    /// selector (upstream `totalQueryableSamples`). A native histogram counts for the room it takes.
     pub samples_total: u64,
     /// The most samples held at once (upstream `peakSamples`).
     pub samples_peak: u64,

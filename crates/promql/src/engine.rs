@@ -32,7 +32,7 @@ use crate::error::{EVALUATION, QUEUE, QueryError};
 use crate::execute::{Context, Meter, Parts};
 use crate::follow::{Asked, Follow, Followed, Origin};
 use crate::parse::{ParseOptions, parse};
-use crate::plan::{self, Node, Query, Rewrites, Steps};
+use crate::plan::{self, Node, Query, Rewrite, Rewrites, Steps};
 use cache::Cache;
 use metric::Metrics;
 pub(crate) use run::Job;
@@ -60,6 +60,8 @@ pub struct EngineOptions {
     pub delayed_name_removal: bool,
     /// `rate` and its like look at start timestamps (`use-start-timestamps`).
     pub use_start_timestamps: bool,
+    /// Queries may ask for figures of each step (`promql-per-step-stats`).
+    pub per_step_stats: bool,
     /// For the settled steps of range queries, which the next refresh need not evaluate again; with a limit of 0
     /// none are kept.
     pub cache: Budget,
@@ -83,6 +85,7 @@ impl Default for EngineOptions {
             parse: ParseOptions::default(),
             delayed_name_removal: false,
             use_start_timestamps: false,
+            per_step_stats: false,
             cache: Budget::new("query cache", 0),
             rewrites: Rewrites::ALL,
             follow: Vec::new(),
@@ -105,6 +108,10 @@ pub struct QueryOptions {
     pub explain: bool,
     /// The answer may be put together from steps that were evaluated before. It is the same, its figures are not.
     pub reuse: bool,
+    /// The figures of the answer are looked at. Nothing that upstream counts is then left unread.
+    pub figures: bool,
+    /// They are wanted for each step too, where [`EngineOptions::per_step_stats`] allows it.
+    pub figures_per_step: bool,
     /// Who asks, for those who follow queries.
     pub origin: Option<Arc<Origin>>,
     /// Ends the query.
@@ -165,7 +172,7 @@ impl Engine {
         options: QueryOptions,
     ) -> Result<Answer, QueryError> {
         let steps = range_steps(start, end, step_ms)?;
-        if options.reuse && options.limit.is_none() {
+        if options.reuse {
             return self.range_with_reuse(store, query, steps, options).await;
         }
         self.run(store, query, steps, false, options).await
@@ -183,7 +190,7 @@ impl Engine {
         step_ms: i64,
     ) -> Result<String, QueryError> {
         let steps = range_steps(start, end, step_ms)?;
-        let plan = self.plan(query, steps, start == end, None)?;
+        let plan = self.plan(query, steps, start == end, &QueryOptions::default())?;
         Ok(plan::explain(&plan, None))
     }
 
@@ -192,7 +199,7 @@ impl Engine {
         query: &str,
         steps: Steps,
         is_instant: bool,
-        lookback: Option<Duration>,
+        options: &QueryOptions,
     ) -> Result<Node, QueryError> {
         let expr = parse(query, &self.options.parse)?;
         let ty = expr.value_type();
@@ -205,13 +212,15 @@ impl Engine {
         let query = Query {
             steps,
             is_instant,
-            lookback_ms: self.lookback_ms(lookback),
+            lookback_ms: self.lookback_ms(options.lookback),
             default_step_ms: self.options.default_step_ms.load(Ordering::Relaxed),
             delayed_names: self.options.delayed_name_removal,
             use_starts: self.options.use_start_timestamps,
         };
         let mut plan = plan::build(&expr, query)?;
-        plan::optimize(&mut plan, steps, self.options.rewrites);
+        let all = self.options.rewrites;
+        let rewrites = if options.figures { all.without(Rewrite::Propagate) } else { all };
+        plan::optimize(&mut plan, steps, rewrites);
         Ok(plan)
     }
 
@@ -229,7 +238,7 @@ impl Engine {
         options: QueryOptions,
     ) -> Result<Answer, QueryError> {
         let started = self.clock.monotonic();
-        let plan = self.plan(query, steps, is_instant, options.lookback)?;
+        let plan = self.plan(query, steps, is_instant, &options)?;
         self.execute(store, (query, plan, started), steps, is_instant, options).await
     }
 
@@ -265,6 +274,7 @@ impl Engine {
             use_starts: self.options.use_start_timestamps,
             meter: options.explain.then(|| Meter::new(self.clock.clone())),
             samples_max: self.options.max_samples,
+            counts_steps: options.figures_per_step && self.options.per_step_stats,
         });
         let job = Job { plan, steps, is_instant, query: query.to_owned(), limit: options.limit, context };
         let running = self.metrics.running();

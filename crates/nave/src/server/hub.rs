@@ -6,7 +6,7 @@ use anyhow::{Context, Result};
 use nave_base::budget::Budget;
 use nave_model::append::Append;
 use nave_model::duration::PromDuration;
-use nave_promql::{Engine, EngineOptions, Follow, ParseOptions};
+use nave_promql::{Engine, EngineOptions, Follow, ParseOptions, Rewrites};
 use nave_remote::{Metrics, receive};
 use nave_tsdb::Tsdb;
 
@@ -166,7 +166,9 @@ fn engine(process: &Process, memory: &Budget, follow: Vec<Arc<dyn Follow>>) -> E
         parse,
         delayed_name_removal: flags.has_feature("promql-delayed-name-removal"),
         use_start_timestamps: flags.has_feature("use-start-timestamps"),
+        per_step_stats: flags.has_feature("promql-per-step-stats"),
         cache: memory.child("query cache", cache_bytes),
+        rewrites: Rewrites::ALL,
         follow,
     };
     Engine::new(options, process.clock.clone(), &process.registry)

@@ -26,7 +26,7 @@ fn number(name: &str, default: u64) -> u64 {
 }
 
 /// Sends everything, in order of time, to all of `servers`.
-async fn feed(data: &Data, servers: &[&Server]) {
+pub(crate) async fn feed(data: &Data, servers: &[&Server]) {
     let mut encoder = Encoder::new();
     for Stored { labels, floats, histograms } in &data.series {
         encoder.write(&Series { labels, samples: floats, histograms, exemplars: &[] });

@@ -19,3 +19,4 @@ mod otlp;
 mod peers;
 mod protobuf;
 mod security;
+mod stats;

@@ -38,20 +38,22 @@ impl Job {
     }
 
     fn answer(&self) -> Result<Answer, QueryError> {
-        let mut value = self.value()?;
-        let mut cut = Vec::new();
-        if let Some(limit) = self.limit
-            && truncate(&mut value, limit)
-        {
-            cut.push("results truncated due to limit".to_owned());
-        }
+        let value = self.value()?;
         let notes = self.context.take_notes();
-        let mut warnings = notes.texts(Level::Warning, &self.query);
-        warnings.extend(cut);
+        let warnings = notes.texts(Level::Warning, &self.query);
         let infos = notes.texts(Level::Info, &self.query);
         let stats = self.context.stats();
         let plan = self.context.meter().map(|meter| plan::explain(&self.plan, Some(meter)));
-        Ok(Answer { value, warnings, infos, stats, plan })
+        let samples_per_step = self.samples_per_step();
+        let mut answer = Answer { value, warnings, infos, stats, samples_per_step, plan };
+        answer.cut(self.limit);
+        Ok(answer)
+    }
+
+    fn samples_per_step(&self) -> Vec<(Timestamp, u64)> {
+        let Some(mut counts) = self.context.samples_per_step() else { return Vec::new() };
+        counts.resize(self.steps.len(), 0);
+        self.steps.iter().map(Timestamp).zip(counts).collect()
     }
 
     fn value(&self) -> Result<Value, QueryError> {
@@ -120,6 +122,17 @@ fn columns(column: &Column, steps: Steps) -> Columns {
         }
     }
     columns
+}
+
+impl Answer {
+    /// Leaves at most `limit` series, and says so.
+    pub(super) fn cut(&mut self, limit: Option<usize>) {
+        if let Some(limit) = limit
+            && truncate(&mut self.value, limit)
+        {
+            self.warnings.push("results truncated due to limit".to_owned());
+        }
+    }
 }
 
 /// Whether something was cut.

@@ -15,6 +15,7 @@ use nave_model::select::{Columns, Pages, Select, SelectError, Selected, Selectio
 use nave_model::time::Timestamp;
 
 use super::{Engine, EngineOptions, QueryOptions};
+use crate::Rewrites;
 use crate::answer::Value;
 use crate::error::QueryError;
 use crate::testscript::MemoryStore;
@@ -198,6 +199,117 @@ async fn large_selections_come_back_in_order() {
     assert_eq!(values, (0..3000).map(f64::from).collect::<Vec<_>>());
 }
 
+/// What waits for another reader does not make a query fail that has memory for its evaluation, and nothing stays behind.
+#[tokio::test]
+async fn shared_results_wait_within_their_bound() {
+    let queries =
+        ["sum(m) / count(m)", "sum(rate(m[1m])) / sum(m)", "max(m) - min(m) + sum(m > scalar(sum(m)))"];
+    for query in queries {
+        let mut fell_back = 0;
+        let free = range(&engine(EngineOptions::default()), query).await.unwrap();
+        for kilobytes in [60, 80, 120, 200, 400, 1000] {
+            let memory = Budget::new("queries", usize::MAX);
+            let limited = |rewrites| EngineOptions {
+                rewrites,
+                memory: memory.clone(),
+                query_memory_bytes_max: kilobytes << 10,
+                ..EngineOptions::default()
+            };
+            let plain = range(&engine(limited(Rewrites::NONE)), query).await;
+            let shared = range(&engine(limited(Rewrites::ALL)), query).await;
+            if plain.is_err() {
+                continue;
+            }
+            let shared = shared.unwrap();
+            assert_eq!(format!("{:?}", shared.value), format!("{:?}", free.value), "{query}");
+            assert_eq!(shared.stats.samples_total, free.stats.samples_total, "{query}");
+            fell_back += u32::from(shared.stats.samples_read > free.stats.samples_read);
+            assert_eq!(memory.used(), 0, "{query}");
+        }
+        assert!(fell_back > 0, "{query}");
+    }
+}
+
+#[tokio::test]
+async fn samples_are_counted_for_every_reader_and_step() {
+    let plain = engine(EngineOptions { rewrites: Rewrites::NONE, ..EngineOptions::default() });
+    let all = engine(EngineOptions { per_step_stats: true, ..EngineOptions::default() });
+    for (query, at_step_60) in [
+        ("m", 50),
+        ("m + m", 100),
+        ("rate(m[1m]) / rate(m[1m])", 600),
+        ("m{i=\"01\"} + m", 51),
+        ("sum_over_time(m[1m:10s])", 300),
+        ("m @ 100", 50),
+        ("rate(m[1m] @ 100)", 300),
+        ("rate(m[1m]) + m", 350),
+    ] {
+        let options = || QueryOptions { figures: true, figures_per_step: true, ..QueryOptions::default() };
+        let ask = async |engine: &Engine| {
+            let (start, end) = (Timestamp(0), Timestamp(990_000));
+            engine.range(store(), query, start, end, 10_000, options()).await.unwrap()
+        };
+        let (plain, all) = (ask(&plain).await, ask(&all).await);
+        assert_eq!(plain.samples_per_step, [], "not switched on");
+        let counts: Vec<u64> = all.samples_per_step.iter().map(|(_, count)| *count).collect();
+        assert_eq!((counts.len(), counts[60]), (100, at_step_60), "{query}");
+        assert_eq!(counts.iter().sum::<u64>(), all.stats.samples_total, "{query}");
+        assert_eq!(plain.stats.samples_total, all.stats.samples_total, "{query}");
+    }
+}
+
+/// A week of samples, made up as they are read.
+struct Week;
+
+impl Select for Week {
+    fn open(&self, _: Selection) -> BoxFuture<'_, Result<Box<dyn Selected>, SelectError>> {
+        std::future::ready(Ok(Box::new(Self) as Box<dyn Selected>)).boxed()
+    }
+
+    fn watermark(&self) -> Watermark {
+        Watermark { epoch: 0, settled: Timestamp::MIN }
+    }
+}
+
+impl Selected for Week {
+    fn len(&self) -> usize {
+        200
+    }
+
+    fn labels(&self, index: usize) -> Labels {
+        Labels::from_pairs([("__name__", "m_total"), ("i", &format!("{index:03}"))]).unwrap()
+    }
+
+    fn fetch(&self, _: Range<usize>) -> BoxFuture<'_, Result<Box<dyn Pages>, SelectError>> {
+        std::future::ready(Ok(Box::new(Self) as Box<dyn Pages>)).boxed()
+    }
+}
+
+impl Pages for Week {
+    fn decode(&self, index: usize, columns: &mut Columns) -> Result<(), SelectError> {
+        columns.clear();
+        (0..10_080)
+            .for_each(|minute| columns.push(Timestamp(minute * 60_000), (minute * index as i64) as f64));
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn a_week_by_the_hour_is_not_held_at_once() {
+    let week = Timestamp(7 * 86_400_000);
+    for query in ["rate(m_total[5m])", "sum(rate(m_total[1h])) / count(m_total)"] {
+        let options = QueryOptions::default();
+        let engine = engine(EngineOptions::default());
+        let answer =
+            engine.range(Arc::new(Week), query, Timestamp(0), week, 3_600_000, options).await.unwrap();
+        let stats = answer.stats;
+        assert_eq!(stats.samples_read, 200 * 10_080, "{query}: every sample once");
+        // 169 steps, of one or two expressions.
+        assert!(stats.samples_peak <= 2 * 200 * 170 + 61, "{query}: {stats:?}");
+        assert!(stats.memory_peak < 2_000_000, "{query}: {stats:?}");
+    }
+}
+
 /// Stores that misbehave.
 enum Odd {
     Panics,
@@ -244,6 +356,22 @@ impl Pages for Panics {
     fn decode(&self, _: usize, _: &mut Columns) -> Result<(), SelectError> {
         panic!("a bug")
     }
+}
+
+#[tokio::test]
+async fn plans_show_shared_nodes_where_they_ran() {
+    let engine = engine(EngineOptions::default());
+    let options = QueryOptions { explain: true, ..QueryOptions::default() };
+    let query = "sum(m) / count(m)";
+    let plan = engine.instant(store(), query, Timestamp(600_000), options).await.unwrap().plan.unwrap();
+    let shared: Vec<&str> =
+        plan.lines().filter(|line| line.trim_start().starts_with("shared 0 [series=50")).collect();
+    assert_eq!(shared.len(), 2, "{plan}");
+    assert_eq!(
+        plan.lines().filter(|line| line.contains("scan") && line.contains(" samples=50 ")).count(),
+        1,
+        "{plan}"
+    );
 }
 
 #[tokio::test]
@@ -309,16 +437,18 @@ async fn reused_steps_change_no_answer() {
         *store.watermark.lock() = Watermark { epoch, settled: Timestamp(settled) };
         let query = QUERIES[(random.u64() % 6) as usize];
         let start = Timestamp((now - 300_000).div_euclid(10_000) * 10_000);
+        let limit = random.u64().is_multiple_of(3).then_some(2);
         let ask = async |reuse| {
-            let options = QueryOptions { reuse, ..QueryOptions::default() };
+            let options = QueryOptions { reuse, limit, ..QueryOptions::default() };
             let answer = engine.range(store.clone(), query, start, Timestamp(now), 10_000, options).await;
-            let Value::Matrix(series) = answer.unwrap().value else { panic!("a matrix") };
+            let answer = answer.unwrap();
+            let Value::Matrix(series) = answer.value else { panic!("a matrix") };
             let bits = |series: &crate::Series| series.columns.values.iter().map(|v| v.to_bits()).collect();
             let points = |series: crate::Series| {
                 let bits: Vec<u64> = bits(&series);
                 (series.labels.to_string(), series.columns.timestamps, bits)
             };
-            series.into_iter().map(points).collect::<Vec<_>>()
+            (series.into_iter().map(points).collect::<Vec<_>>(), answer.warnings)
         };
         assert_eq!(ask(true).await, ask(false).await, "{query} in round {round}");
     }

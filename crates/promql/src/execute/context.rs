@@ -12,7 +12,7 @@ use nave_base::budget::{Budget, Charge};
 use nave_model::select::{Scope, Select};
 use parking_lot::Mutex;
 
-use super::ledger::{Ledger, Record};
+use super::ledger::{Ledger, LookedAt, Record};
 use super::note::{Note, Notes};
 use super::{Meter, Result, Series};
 use crate::answer::Stats;
@@ -26,6 +26,8 @@ pub(crate) struct Context {
     ledger: Arc<Ledger>,
     /// Expressions that several places read are evaluated by each of them.
     evaluates_alone: bool,
+    /// Whether samples looked at are counted.
+    counts: bool,
 }
 
 struct Shared {
@@ -63,6 +65,8 @@ pub(crate) struct Parts {
     /// Counts per node, where that is asked for.
     pub(crate) meter: Option<Meter>,
     pub(crate) samples_max: u64,
+    /// Samples looked at are counted by step too.
+    pub(crate) counts_steps: bool,
 }
 
 impl Context {
@@ -77,9 +81,10 @@ impl Context {
             delayed_names,
             use_starts,
             samples_max,
+            counts_steps,
             meter,
         } = parts;
-        let waiting = budget.child("shared results", WAITING_BYTES_MAX);
+        let waiting = budget.child("shared results", WAITING_BYTES_MAX.min(budget.limit() / 4));
         let shared = Arc::new(Shared {
             store,
             scope,
@@ -96,12 +101,18 @@ impl Context {
             waiting,
             common: Mutex::default(),
         });
-        Self { shared, ledger: Arc::default(), evaluates_alone: false }
+        let ledger = Arc::new(Ledger::new(counts_steps));
+        Self { shared, ledger, evaluates_alone: false, counts: true }
     }
 
     /// The same query, with notes and counts kept apart until they are [`Self::taken`].
     pub(super) fn apart(&self) -> Self {
         Self { ledger: Arc::new(Ledger::below(self.ledger.clone())), ..self.clone() }
+    }
+
+    /// The same query for what is evaluated below a subquery: upstream counts the samples that the subquery gives instead.
+    pub(super) fn below_subquery(&self) -> Self {
+        Self { counts: false, ..self.clone() }
     }
 
     /// The same query, but nothing is read by several places.
@@ -125,7 +136,7 @@ impl Context {
     /// When the query then holds too many samples.
     pub(super) fn add(&self, record: Record) -> Result<()> {
         self.note(|notes| notes.append(record.notes));
-        self.count_samples(record.looked_at);
+        self.count_samples(&record.looked_at);
         self.hold_samples(record.kept, record.window)
     }
 
@@ -217,8 +228,20 @@ impl Context {
     }
 
     /// Counts samples that were looked at.
-    pub(crate) fn count_samples(&self, looked_at: u64) {
-        self.ledger.count(looked_at);
+    pub(super) fn count_samples(&self, looked_at: &LookedAt) {
+        if self.counts {
+            self.ledger.count(looked_at);
+        }
+    }
+
+    /// An empty count, by step where that is asked for.
+    pub(super) fn looked_at(&self) -> LookedAt {
+        LookedAt::new(self.ledger.counts_steps() && self.counts)
+    }
+
+    /// How many samples were looked at by step, where that was asked for.
+    pub(crate) fn samples_per_step(&self) -> Option<Vec<u64>> {
+        self.ledger.total().by_step
     }
 
     /// Counts samples that the store gave.
@@ -234,7 +257,7 @@ impl Context {
     /// What was counted so far.
     pub(crate) fn stats(&self) -> Stats {
         Stats {
-            samples_total: self.ledger.total(),
+            samples_total: self.ledger.total().all,
             samples_peak: self.ledger.peak(),
             samples_read: self.shared.read.load(Ordering::Relaxed),
             series: self.shared.series.load(Ordering::Relaxed),
@@ -271,7 +294,8 @@ impl Context {
     }
 }
 
-/// Results that wait for another reader take at most this; what would take more is evaluated again.
+/// Results that wait for another reader take at most this, and a quarter of the query's memory; what would take more is
+/// evaluated again.
 const WAITING_BYTES_MAX: usize = 256 << 20;
 
 /// Upstream's text, which users look for.

@@ -87,13 +87,13 @@ impl Evaluate for Smooth {
                 let (notes, metric) = (&mut scratch.notes, series.labels.metric_name());
                 if let Some(value) = edge_histogram::smoothed(&window, at, (notes, self.pos, metric)) {
                     column.set_histogram(step, value);
-                    scratch.looked_at += 1;
+                    scratch.looked_at.add(step, 1);
                 }
                 continue;
             }
             if let Some(value) = smoothed(&window, at) {
                 column.set(step, value);
-                scratch.looked_at += 1;
+                scratch.looked_at.add(step, 1);
             }
         }
         Ok(())

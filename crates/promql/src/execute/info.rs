@@ -325,7 +325,7 @@ impl Evaluate for InfoTimes {
                 )));
             }
             column.set(step, found.0 as f64);
-            scratch.looked_at += 1;
+            scratch.looked_at.add(step, 1);
         }
         Ok(())
     }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use nave_model::select::Columns;
 
 use super::edge::Reach;
+use super::ledger::weight;
 use super::note::quoted;
 use super::range_function::{Step, apply};
 use super::scan::{self, Evaluate, Scratch};
@@ -115,7 +116,12 @@ impl Evaluate for Windows {
             if window.len() == 0 {
                 continue;
             }
-            scratch.looked_at += window.len() as u64;
+            let histograms = window.histograms.iter().map(|(_, histogram)| weight(histogram));
+            let weight = window.values.len() as u64 + histograms.sum::<u64>();
+            scratch.looked_at.add(index, weight);
+            if self.is_constant() {
+                (1..self.steps.len()).for_each(|step| scratch.looked_at.add(step, weight));
+            }
             scratch.window = scratch.window.max(window.len() as u64);
             for (param, values) in params.iter_mut().zip(&self.params) {
                 *param = values[index];

@@ -4,6 +4,7 @@ use nave_base::budget::Charge;
 use nave_model::select::Columns;
 use nave_model::time::Timestamp;
 
+use super::ledger::weight;
 use super::{Context, Result, operator, scan, subquery};
 use crate::answer::Series;
 use crate::kernel::window::Points;
@@ -39,7 +40,10 @@ fn stored(source: &Source, time: i64, context: &Context) -> Result<(Vec<Series>,
             let samples = merged(&points, start, end);
             if !samples.is_empty() {
                 let kept = samples.len() as u64;
-                context.count_samples(kept);
+                let mut looked_at = context.looked_at();
+                let histograms = samples.histograms.iter().map(|(_, histogram)| weight(histogram));
+                looked_at.add(0, kept - samples.histograms.len() as u64 + histograms.sum::<u64>());
+                context.count_samples(&looked_at);
                 context.hold_samples(kept, 0)?;
                 charge.grow(samples.len() * 16)?;
                 found.push(Series { labels: selected.labels(index), columns: samples });
@@ -67,7 +71,14 @@ fn merged(points: &Points, start: i64, end: i64) -> Columns {
 
 fn computed(inner: &Subquery, time: i64, context: &Context) -> Result<(Vec<Series>, Charge)> {
     let steps_charge = context.charge(super::column::bytes(inner.steps.len()))?;
-    let collected = super::collect(operator(&inner.input, inner.steps, context)?, context)?;
+    // Counted at the one step of the query, whenever it was evaluated.
+    let below = context.apart();
+    let collected = super::collect(operator(&inner.input, inner.steps, &below)?, &below)?;
+    let mut record = below.taken();
+    let mut looked_at = context.looked_at();
+    looked_at.add(0, record.looked_at.all);
+    record.looked_at = looked_at;
+    context.add(record)?;
     let end = inner.shift.apply(time);
     let start = end.saturating_sub(inner.range_ms);
     let (mut found, mut points) = (Vec::new(), Points::default());

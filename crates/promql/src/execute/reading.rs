@@ -18,7 +18,7 @@ use nave_model::time::TimeRange;
 use parking_lot::Mutex;
 use rayon::prelude::*;
 
-use super::ledger::Record;
+use super::ledger::{LookedAt, Record};
 use super::scan::{CHUNK_BYTES, CHUNK_SERIES, Evaluate, PARALLEL_MIN, Scratch, detect_resets, selection};
 use super::{BoxOperator, Column, Context, Operator, Result, Series, column};
 use crate::plan::{self, Source, Steps};
@@ -44,6 +44,7 @@ pub(super) fn operator(
         range: source.range,
         detects_resets: source.detects_resets,
         steps: steps.len(),
+        counts_steps: context.looked_at().by_step.is_some(),
         next: 0,
         ready: VecDeque::new(),
     };
@@ -79,6 +80,7 @@ struct Reader {
     range: TimeRange,
     detects_resets: bool,
     steps: usize,
+    counts_steps: bool,
     /// The first series that was not evaluated for it.
     next: usize,
     ready: VecDeque<Chunk>,
@@ -217,11 +219,11 @@ impl Reader {
             detect_resets(own);
         }
         let mut column = Column::new(self.steps);
-        (scratch.looked_at, scratch.window) = (0, 0);
+        (scratch.looked_at, scratch.window) = (LookedAt::new(self.counts_steps), 0);
         let result = self.evaluate.evaluate(series, own, scratch, &mut column);
         let record = Record {
             notes: std::mem::take(&mut scratch.notes),
-            looked_at: scratch.looked_at,
+            looked_at: std::mem::take(&mut scratch.looked_at),
             kept: column.count() as u64,
             window: scratch.window,
         };
@@ -247,7 +249,10 @@ impl Chunk {
     fn add(&mut self, column: Column, record: Record) {
         self.columns.push_back(column);
         self.record.notes.append(record.notes);
-        self.record.looked_at += record.looked_at;
+        match &self.record.looked_at.by_step {
+            None if self.columns.len() == 1 => self.record.looked_at = record.looked_at,
+            _ => self.record.looked_at.append(&record.looked_at),
+        }
         self.record.kept += record.kept;
         self.record.window = self.record.window.max(record.window);
     }

@@ -14,6 +14,7 @@ use rayon::prelude::*;
 
 use super::column::{self, Column};
 use super::edge::Smooth;
+use super::ledger::{LookedAt, weight};
 use super::note::Notes;
 use super::reading;
 use super::{BoxOperator, Context, Operator, Result, Series};
@@ -42,8 +43,7 @@ pub(crate) struct Scratch {
     pub(crate) points: crate::kernel::window::Points,
     pub(crate) buffer: Vec<f64>,
     pub(crate) notes: Notes,
-    /// Samples looked at.
-    pub(crate) looked_at: u64,
+    pub(crate) looked_at: LookedAt,
     /// Samples in the largest window.
     pub(crate) window: u64,
 }
@@ -132,9 +132,9 @@ impl Scan {
             detect_resets(samples);
         }
         let mut column = Column::new(self.steps);
-        (scratch.looked_at, scratch.window) = (0, 0);
+        (scratch.looked_at, scratch.window) = (self.context.looked_at(), 0);
         self.evaluate.evaluate(&self.series[index], samples, scratch, &mut column)?;
-        self.context.count_samples(scratch.looked_at);
+        self.context.count_samples(&scratch.looked_at);
         self.context.hold_samples(column.count() as u64, scratch.window)?;
         Ok((column, std::mem::take(&mut scratch.notes)))
     }
@@ -297,7 +297,9 @@ impl Evaluate for Newest {
                 Some(histogram) => column.set_histogram(step, histogram.clone()),
                 None => column.set(step, samples.values[index]),
             }
-            scratch.looked_at += 1;
+            // As upstream, times count the same whatever they are of.
+            let weight = histogram.filter(|_| self.reading == Reading::Value).map_or(1, |h| weight(h));
+            scratch.looked_at.add(step, weight);
         }
         Ok(())
     }

@@ -16,7 +16,7 @@ pub(super) fn operator(subquery: &Subquery, windows: Windows, context: &Context)
     let charge = context.charge(super::column::bytes(subquery.steps.len()))?;
     Ok(Box::new(OverSubquery {
         _charge: charge,
-        input: operator_of(&subquery.input, subquery.steps, context)?,
+        input: operator_of(&subquery.input, subquery.steps, &context.below_subquery())?,
         steps: subquery.steps,
         windows,
         context: context.clone(),
@@ -58,12 +58,12 @@ impl Operator for OverSubquery {
         self.input.next(&mut self.inner)?;
         samples(&self.inner, self.steps, &mut self.samples);
         column.reset(self.windows.steps.len());
-        (self.scratch.looked_at, self.scratch.window) = (0, 0);
+        (self.scratch.looked_at, self.scratch.window) = (self.context.looked_at(), 0);
         self.windows.evaluate(&self.series[self.at], &mut self.samples, &mut self.scratch, column)?;
         self.at += 1;
         let notes = std::mem::take(&mut self.scratch.notes);
         self.context.note(|all| all.append(notes));
-        self.context.count_samples(self.scratch.looked_at);
+        self.context.count_samples(&self.scratch.looked_at);
         self.context.hold_samples(column.count() as u64, self.scratch.window)
     }
 }
