@@ -274,6 +274,7 @@ impl Engine {
             use_starts: self.options.use_start_timestamps,
             meter: options.explain.then(|| Meter::new(self.clock.clone())),
             samples_max: self.options.max_samples,
+            figures: options.figures,
             counts_steps: options.figures_per_step && self.options.per_step_stats,
         });
         let job = Job { plan, steps, is_instant, query: query.to_owned(), limit: options.limit, context };

@@ -44,6 +44,7 @@ impl Size<'_> {
                 let param = aggregate.param.as_ref().map_or(Some(0), |param| self.cost(param));
                 self.cost(&aggregate.input)?.saturating_add(param?)
             }
+            Kind::Shared(shared) => self.cost(&shared.input)?,
             Kind::Binary(binary) => self.cost(&binary.lhs)?.saturating_add(self.cost(&binary.rhs)?),
             _ => return None,
         };

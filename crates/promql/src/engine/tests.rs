@@ -202,9 +202,13 @@ async fn large_selections_come_back_in_order() {
 /// What waits for another reader does not make a query fail that has memory for its evaluation, and nothing stays behind.
 #[tokio::test]
 async fn shared_results_wait_within_their_bound() {
-    let queries =
-        ["sum(m) / count(m)", "sum(rate(m[1m])) / sum(m)", "max(m) - min(m) + sum(m > scalar(sum(m)))"];
-    for query in queries {
+    // The last one takes so much that what waits always fits beside it.
+    let queries = [
+        ("sum(m) / count(m)", true),
+        ("sum(rate(m[1m])) / sum(m)", true),
+        ("max(m) - min(m) + sum(m > scalar(sum(m)))", false),
+    ];
+    for (query, falls_back) in queries {
         let mut fell_back = 0;
         let free = range(&engine(EngineOptions::default()), query).await.unwrap();
         for kilobytes in [60, 80, 120, 200, 400, 1000] {
@@ -226,7 +230,7 @@ async fn shared_results_wait_within_their_bound() {
             fell_back += u32::from(shared.stats.samples_read > free.stats.samples_read);
             assert_eq!(memory.used(), 0, "{query}");
         }
-        assert!(fell_back > 0, "{query}");
+        assert_eq!(fell_back > 0, falls_back, "{query}");
     }
 }
 

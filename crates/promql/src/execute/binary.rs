@@ -9,7 +9,7 @@ use super::note::Note;
 use super::{BoxOperator, Column, Context, Operator, Result, Series, operator as operator_of, scalar, set};
 use crate::ast::{BinaryOp, Position};
 use crate::error::QueryError;
-use crate::plan::{Binary, Kind, Node, RangeInput, Steps};
+use crate::plan::{Binary, Kind, Node, Steps};
 use element::{Outcome, Remark, element};
 
 /// The value of a scalar operation; `None` for operators that scalars do not have.
@@ -55,25 +55,11 @@ pub(super) fn operator(node: &Node, binary: &Binary, steps: Steps, context: &Con
     }
 }
 
-/// Whether samples of `node` can turn out to be an error. Such a side is read even where nothing depends on it, so
-/// that a query fails on the same data as upstream's.
+/// Whether samples of `node` can turn out to be an error or to be remarked on. Such a side is read even where nothing
+/// depends on it, so
+/// that a query fails, and says, the same as upstream.
 fn may_fail(node: &Node) -> bool {
-    match &node.kind {
-        Kind::Number(_) | Kind::Text(_) | Kind::Scan(_) | Kind::Timestamps(_) | Kind::StartTimes(_) => false,
-        Kind::Range(call) => {
-            matches!(call.input, RangeInput::Subquery(_)) || call.params.iter().any(may_fail)
-        }
-        Kind::Call { args, .. } => args.iter().any(may_fail),
-        Kind::Absent { input, .. } | Kind::Negate(input) => may_fail(input),
-        Kind::Aggregate(aggregate) => {
-            may_fail(&aggregate.input) || aggregate.param.as_ref().is_some_and(may_fail)
-        }
-        Kind::Binary(binary) => {
-            let matches = binary.matching.is_some() && !binary.op.is_set();
-            matches || may_fail(&binary.lhs) || may_fail(&binary.rhs)
-        }
-        _ => true,
-    }
+    !matches!(node.kind, Kind::Number(_) | Kind::Scan(_) | Kind::Timestamps(_) | Kind::StartTimes(_))
 }
 
 /// A vector and a number per step.

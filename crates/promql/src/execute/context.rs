@@ -41,6 +41,7 @@ struct Shared {
     use_starts: bool,
     meter: Option<Meter>,
     samples_max: u64,
+    figures: bool,
     series: AtomicU64,
     read: AtomicU64,
     /// Of the query's budget, for results that wait for another reader.
@@ -65,6 +66,8 @@ pub(crate) struct Parts {
     /// Counts per node, where that is asked for.
     pub(crate) meter: Option<Meter>,
     pub(crate) samples_max: u64,
+    /// The figures of the answer are looked at.
+    pub(crate) figures: bool,
     /// Samples looked at are counted by step too.
     pub(crate) counts_steps: bool,
 }
@@ -81,6 +84,7 @@ impl Context {
             delayed_names,
             use_starts,
             samples_max,
+            figures,
             counts_steps,
             meter,
         } = parts;
@@ -96,6 +100,7 @@ impl Context {
             use_starts,
             meter,
             samples_max,
+            figures,
             series: AtomicU64::default(),
             read: AtomicU64::default(),
             waiting,
@@ -252,6 +257,11 @@ impl Context {
     /// Counts series that a selector found.
     pub(crate) fn count_series(&self, found: usize) {
         self.shared.series.fetch_add(found as u64, Ordering::Relaxed);
+    }
+
+    /// Whether everything that upstream evaluates has to be, so that it is counted.
+    pub(super) fn wants_figures(&self) -> bool {
+        self.shared.figures
     }
 
     /// What was counted so far.

@@ -85,7 +85,7 @@ impl Operator for SetOperation {
         self.present = vec![vec![false; self.steps]; signatures.len()];
         if self.op == BinaryOp::Or {
             left.extend(right);
-        } else if left.is_empty() && self.rhs_may_fail {
+        } else if left.is_empty() && (self.rhs_may_fail || self.context.wants_figures()) {
             self.read_right()?;
         }
         Ok(left)

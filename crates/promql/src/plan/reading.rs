@@ -5,6 +5,8 @@
 //! own: together they would read what is between them. One that needs the newest sample only joins one that reads its range
 //! anyway.
 
+use std::collections::HashMap;
+
 use nave_model::select::{Need, Projection};
 use nave_model::time::TimeRange;
 
@@ -16,8 +18,10 @@ impl Reading {
     pub(super) const FIRST: usize = 1 << 31;
 }
 
+/// Groups of one selector that a further one is held against: with ever other offsets there could be as many as selectors.
+const GROUPS_TRIED: usize = 32;
+
 struct Group {
-    key: String,
     range: TimeRange,
     need: Need,
     projection: Projection,
@@ -25,14 +29,13 @@ struct Group {
 }
 
 impl Group {
-    fn takes(&self, key: &str, source: &Source) -> bool {
+    fn takes(&self, source: &Source) -> bool {
         let (own, theirs) = (self.range, source.range);
-        self.key == key
-            && match (self.need, source.need) {
-                (Need::Samples, Need::Samples) => own.min <= theirs.max && theirs.min <= own.max,
-                (Need::Samples, _) => own.min <= theirs.min && theirs.max <= own.max,
-                (need, other) => need == other && own == theirs,
-            }
+        match (self.need, source.need) {
+            (Need::Samples, Need::Samples) => own.min <= theirs.max && theirs.min <= own.max,
+            (Need::Samples, _) => own.min <= theirs.min && theirs.max <= own.max,
+            (need, other) => need == other && own == theirs,
+        }
     }
 
     fn add(&mut self, source: &Source) {
@@ -49,27 +52,21 @@ pub(super) fn read_together(plan: &mut Node) {
         return;
     }
     let mut groups: Vec<Group> = Vec::new();
+    let mut of: HashMap<String, Vec<usize>> = HashMap::new();
     // Those that read all samples first: the others join them.
     for newest in [false, true] {
         each_source(plan, &mut |source| {
             if (source.need != Need::Samples) != newest {
                 return;
             }
-            let key = key(source);
-            let group = match groups.iter().position(|group| group.takes(&key, source)) {
-                Some(group) => group,
-                None => {
-                    let (range, need) = (source.range, source.need);
-                    groups.push(Group {
-                        key,
-                        range,
-                        need,
-                        projection: source.projection.clone(),
-                        members: 0,
-                    });
-                    groups.len() - 1
-                }
-            };
+            let known = of.entry(key(source)).or_default();
+            let mut latest = known.iter().rev().take(GROUPS_TRIED);
+            let group = latest.find(|group| groups[**group].takes(source)).copied().unwrap_or_else(|| {
+                known.push(groups.len());
+                let (range, need, projection) = (source.range, source.need, source.projection.clone());
+                groups.push(Group { range, need, projection, members: 0 });
+                groups.len() - 1
+            });
             groups[group].add(source);
             let (need, projection) = (source.need, source.projection.clone());
             let reading = Reading { id: Reading::FIRST + group, range: source.range, need, projection };

@@ -10,6 +10,7 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
+use nave_model::matcher::Matcher;
 use nave_model::select::Projection;
 
 use super::{Kind, Node, RangeInput, Shared, Source, Steps};
@@ -30,11 +31,20 @@ pub(super) fn share(plan: &mut Node, steps: Steps) {
 
 /// Whether no two selectors select the same series; then there is nothing to share.
 pub(super) fn has_no_twins(plan: &Node) -> bool {
-    fn visit(node: &Node, seen: &mut HashSet<String>) -> bool {
-        let new = node.source().is_none_or(|source| seen.insert(format!("{:?}", source.matchers)));
-        new && node.children(Steps::instant(0)).into_iter().all(|(child, _)| visit(child, seen))
+    fn collect<'a>(node: &'a Node, all: &mut Vec<&'a [Matcher]>) {
+        all.extend(node.source().map(|source| &source.matchers[..]));
+        for (child, _) in node.children(Steps::instant(0)) {
+            collect(child, all);
+        }
     }
-    visit(plan, &mut HashSet::new())
+    let mut all = Vec::new();
+    collect(plan, &mut all);
+    // Most queries have few selectors, and comparing those costs least.
+    if all.len() < 16 {
+        return all.iter().enumerate().all(|(index, matchers)| !all[..index].contains(matchers));
+    }
+    let mut seen = HashSet::new();
+    all.iter().all(|matchers| seen.insert(format!("{matchers:?}")))
 }
 
 /// Labels enough for both.

@@ -64,6 +64,7 @@ fn answer(plan: Node, query: &str) -> String {
         use_starts: false,
         meter: None,
         samples_max: u64::MAX,
+        figures: false,
         counts_steps: false,
     });
     let job = Job { plan, steps: STEPS, is_instant: false, query: query.to_owned(), limit: None, context };

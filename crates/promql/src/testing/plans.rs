@@ -87,6 +87,7 @@ pub fn answer(
         use_starts: false,
         meter: None,
         samples_max: u64::MAX,
+        figures: false,
         counts_steps: false,
     });
     Job { plan, steps, is_instant, query: query.to_owned(), limit: None, context }.run()

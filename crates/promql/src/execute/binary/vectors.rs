@@ -277,7 +277,7 @@ impl Operator for Vectors {
                 }
             }
         }
-        let must_read = !self.duplicates.is_empty() || self.many_may_fail;
+        let must_read = !self.duplicates.is_empty() || self.many_may_fail || self.context.wants_figures();
         if self.outputs.is_empty() && !many.is_empty() && must_read {
             self.read_many_side(many.len() - 1)?;
         }
