@@ -51,7 +51,7 @@ pub fn block_file(input: &[u8]) {
 }
 
 fn read(block: &Block<Vec<u8>>) {
-    let mut scratch = Scratch::new().expect("memory for a decompressor");
+    let mut scratch = Scratch::new();
     let (mut out, mut damages, mut cache) = (Columns::default(), Vec::new(), RowCache::default());
     _ = block.verify(&mut scratch);
     _ = block.ids();

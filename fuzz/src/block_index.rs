@@ -29,7 +29,7 @@ pub fn block_index(input: &[u8]) {
     } else {
         seal(part)
     }
-    let mut scratch = Scratch::new().expect("memory for a decompressor");
+    let mut scratch = Scratch::new();
     if let Ok(index) = Index::open(parts, &mut scratch) {
         read(&index, &mut scratch);
     }
