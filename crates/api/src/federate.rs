@@ -1,6 +1,7 @@
 //! `/federate`: the newest samples of some series as a page that another server scrapes.
 
 use std::collections::BTreeSet;
+use std::ops::Range;
 use std::sync::Arc;
 
 use axum::extract::State;
@@ -9,8 +10,9 @@ use axum::response::{IntoResponse, Response};
 use nave_base::Shutdown;
 use nave_model::label::{Labels, METRIC_NAME, is_legacy_metric_name, is_legacy_name};
 use nave_model::sample::is_stale;
-use nave_model::select::{Columns, Need, Selection};
+use nave_model::select::{Columns, Need, Pages, SelectError, Selected, Selection};
 use nave_model::time::{TimeRange, Timestamp};
+use nave_promql::QueryError;
 use nave_wire::exposition::write_float;
 
 use crate::envelope::ApiError;
@@ -57,20 +59,37 @@ async fn page(server: &Server, params: &Params) -> Result<String, ApiError> {
         selection.need = Need::LastSample;
         selection.budget = server.common.budget.clone();
         selection.cancel = cancel.clone();
-        let selected = server.select.open(selection).await?;
-        let mut columns = Columns::default();
+        let selected: Arc<dyn Selected> = server.select.open(selection).await?.into();
         for start in (0..selected.len()).step_by(BATCH) {
             let batch = start..(start + BATCH).min(selected.len());
             let pages = selected.fetch(batch.clone()).await?;
-            for index in batch {
-                pages.decode(index, &mut columns)?;
-                if let Some(last) = last_float(&columns) {
-                    lines.insert((selected.labels(index), last));
-                }
-            }
+            let selected = selected.clone();
+            lines.extend(aside(move || newest(&*selected, &*pages, batch)).await??);
         }
     }
-    Ok(write(&lines, &server.common.status.external_labels()))
+    let external = server.common.status.external_labels();
+    aside(move || write(&lines, &external)).await
+}
+
+/// Runs what takes long without holding up the connections of others.
+async fn aside<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, ApiError> {
+    tokio::task::spawn_blocking(work).await.map_err(|lost| QueryError::Internal(lost.to_string()).into())
+}
+
+/// Labels with value and time of the newest sample of `series`.
+fn newest(
+    selected: &dyn Selected,
+    pages: &dyn Pages,
+    series: Range<usize>,
+) -> Result<Vec<(Labels, String)>, SelectError> {
+    let (mut columns, mut lines) = (Columns::default(), Vec::with_capacity(series.len()));
+    for index in series {
+        pages.decode(index, &mut columns)?;
+        if let Some(last) = last_float(&columns) {
+            lines.push((selected.labels(index), last));
+        }
+    }
+    Ok(lines)
 }
 
 /// Value and time of the newest sample, if it is a float; histograms have no text form.

@@ -1,8 +1,8 @@
-//! Recent data: head behind the log, late data, selection, retention.
+//! Recent data: head behind the log, late data, flushes into parts, compaction into blocks, selection, deletes, retention.
 //!
 //! [`Tsdb`] takes batches ([`nave_model::append::Append`]) and gives series ([`nave_model::select::Select`]).
-//! Samples live compressed in memory and, before they are acknowledged, in a log from which memory is rebuilt.
-//! There are no blocks yet: retention bounds log and memory alike.
+//! Samples live compressed in memory and, before they are acknowledged, in a log from which memory is rebuilt; regular flushes
+//! move them into immutable files, so that the log stays short (`docs/decisions/036-engine.md`).
 //!
 //! Invariants:
 //! - What was acknowledged is durable and visible; what is in the log is never contradicted by it.
@@ -10,7 +10,6 @@
 //! - Of two equal samples the first one's start timestamp stays.
 
 mod bits;
-#[allow(dead_code)] // in use within the hour
 mod catalog;
 mod chunk;
 mod compact;

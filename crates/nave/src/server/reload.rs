@@ -94,7 +94,7 @@ impl Reloader {
         match &outcome {
             Ok(()) => tracing::info!(file = %file.display(), "completed loading of the configuration file"),
             Err(error) => {
-                self.process.status.note_reload(None);
+                self.process.status.note_reload(&self.process.flags, None);
                 tracing::error!(file = %file.display(), error = format!("{error:#}"), "error reloading the configuration; the running one stays");
             }
         }
@@ -122,7 +122,7 @@ impl Reloader {
             self.apply(current).await.context("cannot go back to the running configuration")?;
             return Err(error);
         }
-        self.process.status.note_reload(Some(&config));
+        self.process.status.note_reload(&self.process.flags, Some(&config));
         *current = config;
         Ok(())
     }

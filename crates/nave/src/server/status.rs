@@ -29,7 +29,6 @@ pub(crate) struct Status {
     reload_succeeded: AtomicBool,
     ready: AtomicBool,
     store: OnceLock<Arc<Tsdb>>,
-    retention: String,
     default_step_ms: Arc<AtomicI64>,
     memory_limit: u64,
     last_reload_successful: Gauge,
@@ -41,6 +40,7 @@ pub(crate) struct Status {
 struct Loaded {
     yaml: String,
     external_labels: Labels,
+    retention: String,
     at: Timestamp,
 }
 
@@ -51,11 +51,10 @@ impl Status {
             features: flags.features.iter().map(|feature| (feature.clone(), true)).collect(),
             start: Timestamp(clock.now_ms()),
             clock: clock.clone(),
-            loaded: ArcSwap::from_pointee(Loaded::new(config, clock)),
+            loaded: ArcSwap::from_pointee(Loaded::new(flags, config, clock)),
             reload_succeeded: AtomicBool::new(true),
             ready: AtomicBool::new(false),
             store: OnceLock::new(),
-            retention: super::hub::retention_text(flags, config),
             default_step_ms: Arc::new(AtomicI64::new(60_000)),
             memory_limit: super::hub::machine_memory(),
             last_reload_successful: registry.gauge(
@@ -68,16 +67,16 @@ impl Status {
             ),
             ready_gauge: registry.gauge("prometheus_ready", "Whether requests can be answered."),
         };
-        status.note_reload(Some(config));
+        status.note_reload(flags, Some(config));
         status
     }
 
     /// After a load: `None` says that it failed and the running configuration stays.
-    pub(super) fn note_reload(&self, config: Option<&Config>) {
+    pub(super) fn note_reload(&self, flags: &Flags, config: Option<&Config>) {
         self.reload_succeeded.store(config.is_some(), Ordering::SeqCst);
         self.last_reload_successful.set(f64::from(u8::from(config.is_some())));
         if let Some(config) = config {
-            self.loaded.store(Arc::new(Loaded::new(config, &self.clock)));
+            self.loaded.store(Arc::new(Loaded::new(flags, config, &self.clock)));
             self.last_reload_success_timestamp.set(Timestamp(self.clock.now_ms()).seconds());
         }
     }
@@ -106,9 +105,10 @@ impl Status {
 }
 
 impl Loaded {
-    fn new(config: &Config, clock: &SharedClock) -> Self {
+    fn new(flags: &Flags, config: &Config, clock: &SharedClock) -> Self {
         let external_labels = Labels::from_pairs(config.external_labels()).unwrap_or_default();
-        Self { yaml: config.show(), external_labels, at: Timestamp(clock.now_ms()) }
+        let retention = super::hub::retention_text(flags, config);
+        Self { yaml: config.show(), external_labels, retention, at: Timestamp(clock.now_ms()) }
     }
 }
 
@@ -143,7 +143,7 @@ impl StatusView for Status {
             task_count: metrics.num_alive_tasks() as u64,
             worker_count: metrics.num_workers() as u64,
             memory_limit: self.memory_limit,
-            storage_retention: self.retention.clone(),
+            storage_retention: self.loaded.load().retention.clone(),
         }
     }
 

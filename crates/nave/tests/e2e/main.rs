@@ -2,6 +2,7 @@
 //! of the ecosystem.
 #![allow(clippy::print_stderr, reason = "a skipped test and a measured figure are said loudly")]
 
+mod admin;
 mod bad_query;
 mod bridge;
 mod cluster;

@@ -175,6 +175,7 @@ impl Catalog {
     }
 
     /// The number of the next flush.
+    #[cfg(test)]
     pub(crate) fn next_seq(&self) -> u64 {
         self.version().next_seq
     }
