@@ -39,6 +39,9 @@ pub enum Error {
     /// The work was stopped before it was done, as asked; nothing of it counts.
     #[error("stopped before it was done")]
     Stopped,
+    /// A defect of the program; the work was given up and nothing of it counts.
+    #[error("gave up after a panic, which is a bug of nave: {0}")]
+    Panicked(String),
     /// There are too many deletes that are not carried out yet.
     #[error("{limit} deletes are waiting to be carried out: call clean_tombstones, then delete again")]
     Tombstones {

@@ -56,10 +56,7 @@ async fn deletes_hide_at_once_and_free_their_space_later() {
     assert_eq!(admin(&hub, "compact").await.0, 204);
     let samples = |blocks: &serde_json::Value| -> u64 {
         let blocks = blocks["data"]["blocks"].as_array().expect("a list of blocks").clone();
-        blocks
-            .iter()
-            .map(|block| block["numSamples"].as_u64().or(block["samples"].as_u64()).expect("a count"))
-            .sum()
+        blocks.iter().map(|block| block["stats"]["numSamples"].as_u64().expect("a count")).sum()
     };
     assert_eq!(samples(&hub.api("/api/v1/status/tsdb/blocks", &[]).await), whole as u64);
 

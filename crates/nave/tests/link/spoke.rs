@@ -11,7 +11,8 @@ use nave_model::append::{Append as _, BatchBuilder, Principal, SeriesRef};
 use nave_model::duration::PromDuration;
 use nave_model::time::Timestamp;
 use nave_remote::{
-    Metrics, ProtobufMessage, Queue, QueueOptions, RemoteWriteConfig, Sender, SenderOptions, Source as _,
+    CatchUp, CatchUpOptions, Metrics, ProtobufMessage, Queue, QueueOptions, RemoteWriteConfig, Sender,
+    SenderOptions, Source as _,
 };
 
 use crate::ledger::Content;
@@ -20,6 +21,7 @@ pub(crate) struct Spoke {
     disk: FaultDisk,
     clock: SharedClock,
     config: RemoteWriteConfig,
+    catch_up: CatchUpOptions,
     /// Of all lives but the present one.
     failed_before: u64,
     life: Life,
@@ -43,16 +45,18 @@ impl Spoke {
         queue.batch_send_deadline = PromDuration::from_ms(5);
         (queue.min_backoff, queue.max_backoff) = (PromDuration::from_ms(1), PromDuration::from_ms(20));
         queue.retry_on_http_429 = true;
+        let order = [None, Some(CatchUp::InOrder), Some(CatchUp::FreshFirst)][(seed % 3) as usize];
+        let catch_up = CatchUpOptions { order, ..CatchUpOptions::default() };
         let disk = FaultDisk::new(!seed, None);
-        let life = Life::begin(&disk, &config, clock);
-        Self { disk, clock: clock.clone(), config, failed_before: 0, life }
+        let life = Life::begin(&disk, &config, &catch_up, clock);
+        Self { disk, clock: clock.clone(), config, catch_up, failed_before: 0, life }
     }
 
     /// Killed in the middle of whatever it does, and started again on what the kill left.
     pub(crate) fn kill(&mut self) {
         self.disk = self.disk.after_kill();
         self.failed_before += self.life.failed();
-        self.life = Life::begin(&self.disk, &self.config, &self.clock);
+        self.life = Life::begin(&self.disk, &self.config, &self.catch_up, &self.clock);
     }
 
     /// Resolves when the queue has promised to deliver `samples`.
@@ -82,7 +86,12 @@ impl Spoke {
 }
 
 impl Life {
-    fn begin(disk: &FaultDisk, config: &RemoteWriteConfig, clock: &SharedClock) -> Self {
+    fn begin(
+        disk: &FaultDisk,
+        config: &RemoteWriteConfig,
+        catch_up: &CatchUpOptions,
+        clock: &SharedClock,
+    ) -> Self {
         let registry = Registry::default();
         let metrics = Metrics::register(&registry);
         let options = QueueOptions::new("/spoke", 1 << 30);
@@ -93,6 +102,7 @@ impl Life {
         let sender = Sender::start(SenderOptions {
             config: config.clone(),
             external_labels: Vec::new(),
+            catch_up: *catch_up,
             source: queue.clone(),
             metadata: None,
             metrics,

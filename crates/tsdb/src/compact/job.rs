@@ -84,13 +84,10 @@ impl Compactor {
         let Some(inputs) = self.open(&version, &entries)? else { return Ok(()) };
         self.check_room(&entries)?;
         let start = self.clock.monotonic();
-        self.metrics.running.set(1.0);
         let (id, path) = self.catalog.new_path(job.kind);
         let options = options(job, &entries);
         let output = Output { disk: self.disk.clone(), path, id, options };
-        let merged = self.merge(job, &inputs, &output, runtime);
-        self.metrics.running.set(0.0);
-        let report = merged?;
+        let report = self.merge(job, &inputs, &output, runtime)?;
         self.commit(job, &entries, &report, &output)?;
         self.note_clean(&inputs, &report);
         self.report(job, &entries, &report, self.clock.monotonic().saturating_sub(start));

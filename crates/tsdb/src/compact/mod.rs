@@ -20,6 +20,7 @@ pub(crate) mod throttle;
 
 use std::collections::{HashMap, HashSet};
 use std::fmt;
+use std::panic::AssertUnwindSafe;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -195,13 +196,25 @@ impl Compactor {
         while !self.stop.is_cancelled()
             && let Some(job) = self.next_job(extent)
         {
-            let result = self.run_job(&job, runtime);
+            self.metrics.running.set(1.0);
+            let result = contained(|| self.run_job(&job, runtime));
+            self.metrics.running.set(0.0);
             self.note_outcome(&job, &result);
             first_only(result);
         }
         first_only(self.forget_tombstones());
         outcome
     }
+}
+
+/// A panic of one job is that job's failure: it is counted, told and tried again later like any other, and the other
+/// jobs go on.
+fn contained(job: impl FnOnce() -> Result<(), Error>) -> Result<(), Error> {
+    std::panic::catch_unwind(AssertUnwindSafe(job)).unwrap_or_else(|panic| {
+        let text =
+            panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref().copied());
+        Err(Error::Panicked(text.unwrap_or("no message").to_owned()))
+    })
 }
 
 #[cfg(test)]

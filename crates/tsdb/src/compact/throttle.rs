@@ -70,13 +70,38 @@ impl<'a> Throttle<'a> {
     }
 
     fn rest(&mut self, rest: Duration) {
-        let (sleep, shutdown) = (self.clock.sleep(rest), &self.shutdown);
+        // The sleep is made inside the runtime: this thread is not one of its own.
         self.runtime.block_on(async {
             tokio::select! {
-                () = shutdown.cancelled() => {}
-                () = sleep => {}
+                () = self.shutdown.cancelled() => {}
+                () = self.clock.sleep(rest) => {}
             }
         });
         self.rested += rest;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use nave_base::clock::SystemClock;
+
+    use super::*;
+
+    #[test]
+    fn a_thread_of_its_own_rests_by_the_real_clock() {
+        let runtime =
+            tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        let handle = runtime.handle().clone();
+        let merging = std::thread::spawn(move || {
+            let busy = || true;
+            let clock = SystemClock::shared();
+            let mut throttle = Throttle::new(clock.clone(), handle, Shutdown::new(), &busy);
+            let begin = clock.monotonic();
+            while throttle.rested == Duration::ZERO {
+                throttle.step().unwrap();
+            }
+            clock.monotonic() - begin >= SLICE + throttle.rested
+        });
+        assert!(merging.join().unwrap());
     }
 }
