@@ -30,7 +30,10 @@ fn visit(node: &mut Node, wanted: &Projection) {
                 AggregateOp::Topk | AggregateOp::Bottomk | AggregateOp::Limitk | AggregateOp::LimitRatio => {
                     Projection::All
                 }
-                _ if aggregate.without => Projection::Without(aggregate.grouping.clone()),
+                _ if aggregate.without => {
+                    let unseen = aggregate.grouping.iter().filter(|name| *name != METRIC_NAME);
+                    Projection::Without(unseen.cloned().collect())
+                }
                 _ => only(&aggregate.grouping),
             };
             visit(&mut aggregate.input, &inner);

@@ -132,6 +132,13 @@ fn checks_for_equal_labels_stay_where_needed() {
 }
 
 #[test]
+fn names_stay_for_annotations() {
+    let mut plan = plain("sum without (__name__, job) (a_total)");
+    project::project(&mut plan);
+    assert!(explain(&plan, None).contains(" without=(job)"), "{}", explain(&plan, None));
+}
+
+#[test]
 fn labels_are_projected() {
     for query in [
         "sum by (job) (a_total)",
