@@ -1,5 +1,6 @@
 //! One job from plan to commit.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -35,6 +36,16 @@ impl Compactor {
             _ => extent != Extent::Tombstones || job.why == Why::Stale,
         };
         jobs.into_iter().find(is_wanted)
+    }
+
+    /// Whether closed windows wait for each other. Until they are merged, their parts hold the numbers of series that are
+    /// long gone, which is memory.
+    pub(super) fn is_behind(&self) -> bool {
+        let files = self.views(&self.catalog.version(), Extent::Due);
+        let jobs = plan(&files, self.clock.now_ms(), &self.policy(Extent::Due));
+        let mut closed = jobs.iter().filter(|job| job.why == Why::Closed).map(|job| &job.tenant);
+        let mut seen = HashSet::new();
+        closed.any(|tenant| !seen.insert(tenant))
     }
 
     fn policy(&self, extent: Extent) -> Policy {
@@ -141,7 +152,8 @@ impl Compactor {
             wrote: &|columns| self.metrics.note_series(columns),
         };
         let (clock, stop) = (self.clock.clone(), self.stop.clone());
-        let mut throttle = Throttle::new(clock, runtime.clone(), stop, &*self.hooks.is_busy);
+        let behind = || self.is_behind();
+        let mut throttle = Throttle::new(clock, runtime.clone(), stop, &*self.hooks.is_busy, &behind);
         let report = merge(inputs, output, &store, &mut throttle);
         self.metrics.rested.add(throttle.rested.as_secs_f64());
         report

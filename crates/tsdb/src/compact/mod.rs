@@ -163,36 +163,46 @@ impl Compactor {
     }
 
     /// Drops what is too old or too much, then merges until nothing is due, on a thread of its own. Runs wait for
-    /// each other.
+    /// each other. The thread has a low priority unless merging is behind.
     ///
     /// # Errors
     /// The first failure; what came before it counts, and the rest was tried.
     pub(crate) async fn run(self: &Arc<Self>, extent: Extent) -> Result<(), Error> {
-        let (done, outcome) = tokio::sync::oneshot::channel();
+        let mut first = Ok(());
+        loop {
+            let pace = if self.is_behind() { Pace::Hurried } else { Pace::Aside };
+            let (ended, outcome) = self.run_on_thread(extent, pace).await?;
+            first = first.and(outcome);
+            if ended == Ended::Done {
+                return first;
+            }
+        }
+    }
+
+    async fn run_on_thread(self: &Arc<Self>, extent: Extent, pace: Pace) -> Result<Run, Error> {
+        let (done, ran) = tokio::sync::oneshot::channel();
         let (compactor, runtime) = (self.clone(), Handle::current());
         let work = move || {
-            nave_base::thread::lower_priority();
-            let _ = done.send(compactor.run_here(&runtime, extent));
+            // A thread may not take its priority back, so the pace is that of a thread.
+            if pace == Pace::Aside {
+                nave_base::thread::lower_priority();
+            }
+            let _ = done.send(compactor.run_here(&runtime, extent, pace));
         };
         std::thread::Builder::new()
             .name("tsdb-compact".to_owned())
             .spawn(work)
             .map_err(|error| Error::folder(&self.dir, &error))?;
-        outcome.await.unwrap_or(Err(Error::Stopped))
+        ran.await.map_err(|_| Error::Stopped)
     }
 
-    fn run_here(&self, runtime: &Handle, extent: Extent) -> Result<(), Error> {
+    fn run_here(&self, runtime: &Handle, extent: Extent, pace: Pace) -> Run {
         let _one_at_a_time = self.one_at_a_time.lock();
         self.metrics.triggered.inc();
         let mut outcome = Ok(());
         if extent != Extent::Tombstones {
             outcome = self.drop_old();
         }
-        let mut first_only = |result: Result<(), Error>| {
-            if outcome.is_ok() {
-                outcome = result;
-            }
-        };
         while !self.stop.is_cancelled()
             && let Some(job) = self.next_job(extent)
         {
@@ -200,12 +210,33 @@ impl Compactor {
             let result = contained(|| self.run_job(&job, runtime));
             self.metrics.running.set(0.0);
             self.note_outcome(&job, &result);
-            first_only(result);
+            outcome = outcome.and(result);
+            if pace == Pace::Aside && self.is_behind() {
+                return (Ended::Behind, outcome);
+            }
         }
-        first_only(self.forget_tombstones());
-        outcome
+        (Ended::Done, outcome.and(self.forget_tombstones()))
     }
 }
+
+/// Who goes first: what is to be merged, or everything else.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Pace {
+    Aside,
+    Hurried,
+}
+
+/// Why a thread ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Ended {
+    /// Nothing is due any more.
+    Done,
+    /// It is behind at this pace.
+    Behind,
+}
+
+/// How a thread ended, and the first failure.
+type Run = (Ended, Result<(), Error>);
 
 /// A panic of one job is that job's failure: it is counted, told and tried again later like any other, and the other
 /// jobs go on.

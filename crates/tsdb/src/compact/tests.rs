@@ -85,7 +85,7 @@ impl World {
 
     fn run(&self, extent: Extent) -> Result<(), Error> {
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-        self.compactor.run_here(runtime.handle(), extent)
+        self.compactor.run_here(runtime.handle(), extent, Pace::Hurried).1
     }
 
     fn delete(&self, id: u32, range: TimeRange, seq: u64) {
@@ -380,4 +380,23 @@ fn stopping_leaves_everything_as_it_was() {
     world.compactor.stop();
     world.run(Extent::Due).unwrap();
     assert_eq!((world.content(), world.files()), before);
+}
+
+#[test]
+fn merging_that_is_behind_asks_for_more_than_what_is_left_over() {
+    let world = World::new(Retention::default());
+    // Closed windows of a day that is not over.
+    for (seq, window) in (96..99).enumerate() {
+        world.part(1 + seq as u64, window, &[(1, &[(1000, 1.0)])]);
+    }
+    assert!(world.compactor.is_behind());
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let run = |pace| world.compactor.run_here(runtime.handle(), Extent::Due, pace);
+    let (ended, outcome) = run(Pace::Aside);
+    outcome.unwrap();
+    assert_eq!(ended, Ended::Behind);
+    let (ended, outcome) = run(Pace::Hurried);
+    outcome.unwrap();
+    assert_eq!(ended, Ended::Done);
+    assert!(!world.compactor.is_behind());
 }

@@ -1,7 +1,8 @@
 //! How merging makes room for ingest, and how it is stopped.
 //!
 //! Merging has a thread of low priority, which settles who gets the processor. What the system does not settle is the
-//! disk and the memory bus: while appends are waiting, merging works in slices and rests between them.
+//! disk and the memory bus: while appends are waiting, merging works in slices and rests between them. It does not rest
+//! once closed windows wait for each other: what they hold in memory would grow for as long as ingest leaves no room.
 
 use std::time::Duration;
 
@@ -15,6 +16,8 @@ const SLICE: Duration = Duration::from_millis(10);
 const REST: u32 = 2;
 /// Series between two looks at the clock.
 const SERIES: u32 = 32;
+/// How often to ask whether merging is behind.
+const ASK: Duration = Duration::from_secs(1);
 
 /// The work was stopped before it was done; nothing of it counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,6 +29,9 @@ pub(crate) struct Throttle<'a> {
     shutdown: Shutdown,
     /// Whether appends are waiting.
     busy: &'a (dyn Fn() -> bool + Sync),
+    /// Whether merging is behind, and when that was asked last.
+    behind: &'a (dyn Fn() -> bool + Sync),
+    asked: Option<(Duration, bool)>,
     slice_began: Duration,
     series: u32,
     runtime: Handle,
@@ -39,9 +45,10 @@ impl<'a> Throttle<'a> {
         runtime: Handle,
         shutdown: Shutdown,
         busy: &'a (dyn Fn() -> bool + Sync),
+        behind: &'a (dyn Fn() -> bool + Sync),
     ) -> Self {
-        let slice_began = clock.monotonic();
-        Self { clock, shutdown, busy, slice_began, series: 0, runtime, rested: Duration::ZERO }
+        let (slice_began, asked, rested) = (clock.monotonic(), None, Duration::ZERO);
+        Self { clock, shutdown, busy, behind, asked, slice_began, series: 0, runtime, rested }
     }
 
     /// Call it after each series.
@@ -58,15 +65,23 @@ impl<'a> Throttle<'a> {
         if self.shutdown.is_cancelled() {
             return Err(Stopped);
         }
-        let worked = self.clock.monotonic().saturating_sub(self.slice_began);
+        let now = self.clock.monotonic();
+        let worked = now.saturating_sub(self.slice_began);
         if worked < SLICE {
             return Ok(());
         }
-        if (self.busy)() {
+        if (self.busy)() && !self.is_behind(now) {
             self.rest(worked.min(SLICE * 4) * REST);
         }
         self.slice_began = self.clock.monotonic();
         Ok(())
+    }
+
+    fn is_behind(&mut self, now: Duration) -> bool {
+        match self.asked {
+            Some((at, answer)) if now.saturating_sub(at) < ASK => answer,
+            _ => self.asked.insert((now, (self.behind)())).1,
+        }
     }
 
     fn rest(&mut self, rest: Duration) {
@@ -93,9 +108,8 @@ mod tests {
             tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let handle = runtime.handle().clone();
         let merging = std::thread::spawn(move || {
-            let busy = || true;
             let clock = SystemClock::shared();
-            let mut throttle = Throttle::new(clock.clone(), handle, Shutdown::new(), &busy);
+            let mut throttle = Throttle::new(clock.clone(), handle, Shutdown::new(), &|| true, &|| false);
             let begin = clock.monotonic();
             while throttle.rested == Duration::ZERO {
                 throttle.step().unwrap();
@@ -103,5 +117,17 @@ mod tests {
             clock.monotonic() - begin >= SLICE + throttle.rested
         });
         assert!(merging.join().unwrap());
+    }
+
+    #[test]
+    fn there_is_no_rest_while_behind() {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let (clock, handle) = (SystemClock::shared(), runtime.handle().clone());
+        let mut throttle = Throttle::new(clock.clone(), handle, Shutdown::new(), &|| true, &|| true);
+        let begin = clock.monotonic();
+        while clock.monotonic() - begin < SLICE * 3 {
+            throttle.step().unwrap();
+        }
+        assert_eq!(throttle.rested, Duration::ZERO);
     }
 }

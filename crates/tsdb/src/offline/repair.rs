@@ -186,7 +186,7 @@ impl Work<'_> {
             wrote: &|_| {},
         };
         let runtime = tokio::runtime::Handle::current();
-        let mut throttle = Throttle::new(self.clock.clone(), runtime, Shutdown::new(), &|| false);
+        let mut throttle = Throttle::new(self.clock.clone(), runtime, Shutdown::new(), &|| false, &|| false);
         merge(inputs, output, &store, &mut throttle)
     }
 
