@@ -7,7 +7,7 @@ use crate::ast::Position;
 use crate::error::QueryError;
 use crate::function::FunctionId;
 use crate::kernel::date::Date;
-use crate::kernel::{histogram, math};
+use crate::kernel::{histogram, logarithm, math};
 use crate::plan::{Kind, Node, Steps};
 
 /// Whether [`operator`] knows `function`.
@@ -129,9 +129,9 @@ fn of_number(function: FunctionId) -> Option<fn(f64) -> f64> {
         F::Floor => f64::floor,
         F::Exp => f64::exp,
         F::Sqrt => f64::sqrt,
-        F::Ln => f64::ln,
-        F::Log2 => f64::log2,
-        F::Log10 => f64::log10,
+        F::Ln => logarithm::ln,
+        F::Log2 => logarithm::log2,
+        F::Log10 => logarithm::log10,
         F::Sin => f64::sin,
         F::Cos => f64::cos,
         F::Tan => f64::tan,

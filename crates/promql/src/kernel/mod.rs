@@ -7,6 +7,7 @@ pub(crate) mod bucket;
 pub(crate) mod date;
 pub(crate) mod edge;
 pub(crate) mod histogram;
+pub(crate) mod logarithm;
 pub(crate) mod math;
 pub(crate) mod natural;
 pub(crate) mod order;

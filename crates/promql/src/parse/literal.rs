@@ -8,7 +8,7 @@ use crate::lex::{Token, TokenKind};
 use crate::quote::{quote, unquote};
 
 /// Of a longer number an error shows so many characters; upstream shows all of them.
-const DIGITS_SHOWN_MAX: usize = 200;
+const DIGITS_SHOWN_MAX: usize = 500;
 
 impl Parser<'_> {
     /// The value of a number or duration token; what has no value is reported and 0.

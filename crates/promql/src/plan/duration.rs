@@ -2,6 +2,7 @@
 
 use crate::ast::{BinaryOp, DurationExpr, DurationKind, Span};
 use crate::error::QueryError;
+use crate::kernel::logarithm;
 
 use super::Steps;
 
@@ -52,7 +53,7 @@ fn binary(op: BinaryOp, a: f64, b: f64) -> Result<f64, QueryError> {
         BinaryOp::Div => Ok(a / b),
         BinaryOp::Mod if b == 0.0 => Err(QueryError::execution("modulo by zero")),
         BinaryOp::Mod => Ok(a % b),
-        BinaryOp::Pow => Ok(a.powf(b)),
+        BinaryOp::Pow => Ok(logarithm::pow(a, b)),
         _ => Err(QueryError::execution(format!("unexpected duration expression operator {:?}", op.as_str()))),
     }
 }

@@ -151,12 +151,14 @@ impl Refusal {
             Self::Unsupported(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::Broken(_) | Self::Rejected { .. } => StatusCode::BAD_REQUEST,
             Self::TooLarge { .. } | Self::TooLargeDecoded(_) => StatusCode::PAYLOAD_TOO_LARGE,
-            Self::Slow { .. } => StatusCode::REQUEST_TIMEOUT,
             Self::Principal(refused) => refused.status,
             Self::Append { error: AppendError::Io(_), .. } => StatusCode::INTERNAL_SERVER_ERROR,
-            Self::Busy { .. } | Self::Share { .. } | Self::OverBudget(_) | Self::Append { .. } => {
-                StatusCode::SERVICE_UNAVAILABLE
-            }
+            // Not 408: to a sender every 4xx is final, and slow networks must not cost samples.
+            Self::Slow { .. }
+            | Self::Busy { .. }
+            | Self::Share { .. }
+            | Self::OverBudget(_)
+            | Self::Append { .. } => StatusCode::SERVICE_UNAVAILABLE,
         }
     }
 
@@ -171,7 +173,9 @@ impl Refusal {
 
     fn retry_after(&self) -> Option<Duration> {
         match self {
-            Self::Busy { .. } | Self::Share { .. } | Self::OverBudget(_) => Some(RETRY_SOON),
+            Self::Slow { .. } | Self::Busy { .. } | Self::Share { .. } | Self::OverBudget(_) => {
+                Some(RETRY_SOON)
+            }
             Self::Principal(refused) => refused.retry_after,
             Self::Append { error, .. } => match error {
                 AppendError::Overloaded { retry_after, .. } => Some(*retry_after),

@@ -362,7 +362,7 @@ async fn a_body_that_does_not_come_is_given_up() {
         tokio::task::yield_now().await;
     }
     bench.clock.advance(Duration::from_secs(30));
-    assert_eq!(waiting.await.unwrap(), 408);
+    assert_eq!(waiting.await.unwrap(), 503);
 }
 
 #[tokio::test]

@@ -8,7 +8,7 @@ use nave_model::sample::Value;
 use crate::ast::BinaryOp;
 use crate::execute::note::Level;
 use crate::execute::range_histogram::{colliding, reconciled};
-use crate::kernel::histogram;
+use crate::kernel::{histogram, logarithm};
 
 /// What an operator gives for two samples.
 #[derive(Debug, Clone)]
@@ -118,7 +118,7 @@ pub(super) fn arithmetic(op: BinaryOp, a: f64, b: f64) -> Option<f64> {
         BinaryOp::Mul => a * b,
         BinaryOp::Div => a / b,
         BinaryOp::Mod => a % b,
-        BinaryOp::Pow => a.powf(b),
+        BinaryOp::Pow => logarithm::pow(a, b),
         BinaryOp::Atan2 => a.atan2(b),
         _ => return None,
     })

@@ -3,6 +3,7 @@
 use nave_model::histogram::Histogram;
 
 use super::bucket::{Bucket, all, negative, positive};
+use crate::kernel::logarithm::log2;
 use crate::kernel::sum::Sum;
 
 /// Mean of the observations.
@@ -89,7 +90,7 @@ fn interpolate(histogram: &Histogram, bucket: Bucket, fraction: f64) -> f64 {
     if histogram.has_custom_buckets() || (lower <= 0.0 && upper >= 0.0) {
         return lower + (upper - lower) * fraction;
     }
-    let (log_lower, log_upper) = (lower.abs().log2(), upper.abs().log2());
+    let (log_lower, log_upper) = (log2(lower.abs()), log2(upper.abs()));
     if lower > 0.0 {
         (log_lower + (log_upper - log_lower) * fraction).exp2()
     } else {
@@ -147,7 +148,7 @@ pub(super) fn share(value: f64, bucket: Bucket, linear: bool) -> f64 {
             _ => (value - lower) / (upper - lower),
         };
     }
-    let (log_lower, log_upper, log_value) = (lower.abs().log2(), upper.abs().log2(), value.abs().log2());
+    let (log_lower, log_upper, log_value) = (log2(lower.abs()), log2(upper.abs()), log2(value.abs()));
     if value < 0.0 {
         1.0 - (log_value - log_upper) / (log_lower - log_upper)
     } else {
