@@ -2,17 +2,13 @@
 
 mod common;
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use common::{NOW, builder, dump_started, labels, open_with, options};
-use nave_base::clock::FakeClock;
 use nave_base::disk::MemoryDisk;
-use nave_base::metric::Registry;
 use nave_model::append::{Append, HistogramSample, Outcome, SeriesRef};
 use nave_model::histogram::Histogram;
 use nave_model::time::Timestamp;
-use nave_promql::{Engine, EngineOptions, ParseOptions, QueryOptions};
 use nave_tsdb::{Options, Tsdb};
 
 const MINUTE: i64 = 60_000;
@@ -137,28 +133,4 @@ async fn log_and_memory_agree_after_a_write_that_failed() {
     let before = shown(&tsdb).await;
     assert_eq!(before, [("m".to_owned(), 3, 4), ("m".to_owned(), 2, 5)]);
     assert_eq!(shown(&open_with(&disk.after_power_cut(0), settings())).await, before);
-}
-
-#[tokio::test]
-async fn queries_see_them() {
-    let tsdb = Arc::new(open_with(&MemoryDisk::default(), settings()));
-    let minutes: Vec<_> = (0..10).rev().map(|ago| (ago, NOW - 5 * MINUTE - 1000, 7.0)).collect();
-    send(&tsdb, "since", &minutes[5..]).await;
-    let options =
-        EngineOptions { parse: ParseOptions::ALL, use_start_timestamps: true, ..EngineOptions::default() };
-    let engine = Engine::new(options, FakeClock::at(NOW), &Registry::default());
-    let mut answers = BTreeMap::new();
-    for flushed in [false, true] {
-        if flushed {
-            tsdb.flush().await.unwrap();
-            tsdb.flush().await.unwrap();
-        }
-        let query = "start_timestamp(since)";
-        let answer =
-            engine.instant(tsdb.clone(), query, Timestamp(NOW), QueryOptions::default()).await.unwrap();
-        answers.insert(flushed, format!("{:?}", answer.value));
-    }
-    let start = format!("{:?}", (NOW - 5 * MINUTE - 1000) as f64 / 1000.0);
-    assert!(answers[&false].contains(&start), "{answers:?}");
-    assert_eq!(answers[&false], answers[&true]);
 }
