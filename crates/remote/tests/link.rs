@@ -13,8 +13,8 @@ use nave_model::label::Labels;
 use nave_model::time::Timestamp;
 use nave_remote::receive::{self, Anonymous};
 use nave_remote::{
-    CatchUpOptions, Metrics, Piece, Queue, QueueOptions, RemoteWriteConfig, Sender, SenderOptions,
-    Source as _, Step,
+    CatchUpOptions, Metrics, Piece, ProtobufMessage, Queue, QueueOptions, RemoteWriteConfig, Sender,
+    SenderOptions, Source as _, Step,
 };
 
 struct Side {
@@ -45,6 +45,16 @@ fn content(queue: &Queue) -> BTreeSet<String> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_queued_here_is_stored_there() {
+    send_and_compare(ProtobufMessage::WriteRequest).await;
+}
+
+/// From the second request on with zstd.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_same_with_the_second_version() {
+    send_and_compare(ProtobufMessage::Request).await;
+}
+
+async fn send_and_compare(message: ProtobufMessage) {
     let clock = SystemClock::shared();
     let (spoke, hub) = (side(&clock), side(&clock));
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -62,6 +72,7 @@ async fn what_is_queued_here_is_stored_there() {
     let mut config = RemoteWriteConfig::new(&format!("http://{address}/api/v1/write"));
     config.queue_config.batch_send_deadline = PromDuration::from_ms(20);
     config.queue_config.max_samples_per_send = 300;
+    config.protobuf_message = message;
     spoke.queue.set_endpoints(&[config.remote_name()]);
     let sender = Sender::start(SenderOptions {
         config,

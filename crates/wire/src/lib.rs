@@ -8,5 +8,6 @@ pub mod otlp;
 pub mod remote_write;
 pub mod write_v1;
 pub mod write_v2;
+pub mod zstd_body;
 
 mod pairs;

@@ -8,8 +8,12 @@ pub const VERSION_1: &str = "0.1.0";
 pub const VERSION_2: &str = "2.0.0";
 /// `Content-Type` of 1.0 bodies.
 pub const CONTENT_TYPE_1: &str = "application/x-protobuf";
-/// `Content-Encoding` of all bodies: snappy's block format, without frames.
+/// `Content-Encoding` of bodies: snappy's block format, without frames.
 pub const CONTENT_ENCODING: &str = "snappy";
+/// `Content-Encoding` of bodies of 2.0 between two Naves: one zstd frame that tells its length.
+pub const CONTENT_ENCODING_ZSTD: &str = "zstd";
+/// The `Accept-Encoding` of answers by which a receiver says what it takes, as RFC 7694 has it.
+pub const ACCEPT_ENCODING: &str = "zstd, snappy";
 
 /// `Content-Type` of 2.0 bodies.
 pub const CONTENT_TYPE_2: &str = "application/x-protobuf;proto=io.prometheus.write.v2.Request";
@@ -76,6 +80,37 @@ impl Message {
     }
 }
 
+/// How a body is compressed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum Encoding {
+    /// As every receiver knows it.
+    #[default]
+    Snappy,
+    /// For 2.0, where the receiver says so.
+    Zstd,
+}
+
+impl Encoding {
+    /// The `Content-Encoding` that a sender writes.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Snappy => CONTENT_ENCODING,
+            Self::Zstd => CONTENT_ENCODING_ZSTD,
+        }
+    }
+}
+
+/// Whether the `Accept-Encoding` of an answer has zstd.
+#[must_use]
+pub fn takes_zstd(header: Option<&str>) -> bool {
+    let codings = header.unwrap_or_default().split(',');
+    codings.map(|coding| coding.split_once(';').unwrap_or((coding, ""))).any(|(name, weight)| {
+        name.trim().eq_ignore_ascii_case(CONTENT_ENCODING_ZSTD)
+            && !matches!(weight.replace(' ', "").as_str(), "q=0" | "q=0.0" | "q=0.00" | "q=0.000")
+    })
+}
+
 /// A header that asks for something else: answer 415.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Unsupported {
@@ -86,7 +121,9 @@ pub enum Unsupported {
     )]
     ContentType(String),
     /// Another `Content-Encoding`.
-    #[error("unsupported content encoding {0:?}: expected {CONTENT_ENCODING}")]
+    #[error(
+        "unsupported content encoding {0:?}: expected {CONTENT_ENCODING}, or {CONTENT_ENCODING_ZSTD} with 2.0"
+    )]
     ContentEncoding(String),
 }
 
@@ -113,14 +150,17 @@ pub fn content_type(header: Option<&str>) -> Result<Message, Unsupported> {
     }
 }
 
-/// Checks the `Content-Encoding` header; without one the body is snappy.
+/// How the `Content-Encoding` header says that a body of `message` is compressed; without one it is snappy.
 ///
 /// # Errors
-/// When it names another encoding.
-pub fn content_encoding(header: Option<&str>) -> Result<(), Unsupported> {
+/// When it names another encoding, or zstd for 1.0: others mean messages of their own by that.
+pub fn content_encoding(header: Option<&str>, message: Message) -> Result<Encoding, Unsupported> {
     match header.map(str::trim) {
-        None | Some("") => Ok(()),
-        Some(value) if value.eq_ignore_ascii_case(CONTENT_ENCODING) => Ok(()),
+        None | Some("") => Ok(Encoding::Snappy),
+        Some(value) if value.eq_ignore_ascii_case(CONTENT_ENCODING) => Ok(Encoding::Snappy),
+        Some(value) if value.eq_ignore_ascii_case(CONTENT_ENCODING_ZSTD) && message == Message::V2 => {
+            Ok(Encoding::Zstd)
+        }
         Some(value) => Err(Unsupported::ContentEncoding(value.to_owned())),
     }
 }
@@ -149,8 +189,19 @@ mod tests {
         check(Some("application/x-protobuf; proto=\"io.prometheus.write.v2.Request\""), Some(Message::V2));
         check(Some("application/x-protobuf;proto=prometheus.Other"), None);
         check(Some("application/json"), None);
-        assert!(content_encoding(None).is_ok() && content_encoding(Some("Snappy")).is_ok());
-        let error = content_encoding(Some("gzip")).unwrap_err().to_string();
-        assert_eq!(error, "unsupported content encoding \"gzip\": expected snappy");
+        let check =
+            |header, message, want| assert_eq!(content_encoding(header, message).ok(), want, "{header:?}");
+        check(None, Message::V2, Some(Encoding::Snappy));
+        check(Some("Snappy"), Message::V1, Some(Encoding::Snappy));
+        check(Some("zstd"), Message::V2, Some(Encoding::Zstd));
+        check(Some("zstd"), Message::V1, None);
+        let error = content_encoding(Some("gzip"), Message::V1).unwrap_err().to_string();
+        assert_eq!(error, "unsupported content encoding \"gzip\": expected snappy, or zstd with 2.0");
+        let check = |header, want| assert_eq!(takes_zstd(header), want, "{header:?}");
+        check(Some(ACCEPT_ENCODING), true);
+        check(Some("gzip, ZSTD;q=0.5"), true);
+        check(Some("snappy, zstd; q=0"), false);
+        check(Some("snappy"), false);
+        check(None, false);
     }
 }

@@ -44,6 +44,9 @@ pub enum Error {
     /// Not a snappy block: answer 400.
     #[error("snappy decompression failed: {0}; the body must be one snappy block")]
     Snappy(String),
+    /// Not a zstd frame: answer 400.
+    #[error("zstd decompression failed: {0}; the body must be one zstd frame")]
+    Zstd(String),
     /// Not the message that it should be: answer 400.
     #[error("protobuf decoding failed at byte {offset} of the decompressed body: expected {expected}")]
     Protobuf {

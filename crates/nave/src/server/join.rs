@@ -59,7 +59,8 @@ pub(crate) fn endpoints(url: &str, token_file: Option<&Path>) -> Result<Vec<Remo
 fn endpoint(url: &str, token_file: Option<&Path>) -> Result<String> {
     let url = quoted(write_url(url)?.as_str());
     let mut section = format!(
-        "remote_write:\n  - name: {NAME}\n    url: {url}\n    queue_config: {{retry_on_http_429: true}}\n"
+        "remote_write:\n  - name: {NAME}\n    url: {url}\n    queue_config: {{retry_on_http_429: true}}\n    \
+         protobuf_message: io.prometheus.write.v2.Request\n"
     );
     if let Some(path) = token_file {
         let path = std::path::absolute(path)?;

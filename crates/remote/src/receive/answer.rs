@@ -5,13 +5,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
-use axum::http::header::{ALLOW, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
+use axum::http::header::{ACCEPT_ENCODING, ALLOW, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderName, HeaderValue, Method, StatusCode};
 use axum::response::Response;
 use nave_base::budget::OverBudget;
 use nave_model::append::{AppendError, Item, Outcome, Principal, Tally};
 use nave_wire::remote_write::{
-    EXEMPLARS_WRITTEN_HEADER, HISTOGRAMS_WRITTEN_HEADER, LATE_ACCEPTED, LATE_HEADER, SAMPLES_WRITTEN_HEADER,
+    self, EXEMPLARS_WRITTEN_HEADER, HISTOGRAMS_WRITTEN_HEADER, LATE_ACCEPTED, LATE_HEADER,
+    SAMPLES_WRITTEN_HEADER,
 };
 use nave_wire::write_v1;
 
@@ -206,9 +207,16 @@ impl Refusal {
             }
             _ => {}
         }
-        response.headers_mut().insert(LATE.0, LATE.1);
+        announce(&mut response);
         response
     }
+}
+
+/// What every answer says about this end: it takes late samples, and these encodings.
+fn announce(response: &mut Response) {
+    let headers = response.headers_mut();
+    headers.insert(LATE.0, LATE.1);
+    headers.insert(ACCEPT_ENCODING, HeaderValue::from_static(remote_write::ACCEPT_ENCODING));
 }
 
 /// Everything is stored; 2.0 says how much that was.
@@ -218,6 +226,6 @@ pub(super) fn stored(written: Option<Written>) -> Response {
     if let Some(written) = written {
         written.put(&mut response);
     }
-    response.headers_mut().insert(LATE.0, LATE.1);
+    announce(&mut response);
     response
 }

@@ -6,6 +6,8 @@ use axum::http::header::CONTENT_LENGTH;
 use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt as _;
 use nave_base::budget::Charge;
+use nave_wire::remote_write::Encoding;
+use nave_wire::{write_v1, zstd_body};
 
 use super::answer::Refusal;
 
@@ -13,8 +15,20 @@ use super::answer::Refusal;
 const DECODED_FACTOR: usize = 2;
 
 /// What decompressing and decoding `compressed` will need, by its own word, at most for `limit` bytes.
-pub(super) fn decoded_bytes(compressed: &[u8], limit: usize) -> usize {
-    snap::raw::decompress_len(compressed).unwrap_or(0).min(limit).saturating_mul(DECODED_FACTOR)
+pub(super) fn decoded_bytes(compressed: &[u8], encoding: Encoding, limit: usize) -> usize {
+    let claimed = match encoding {
+        Encoding::Snappy => snap::raw::decompress_len(compressed).ok(),
+        Encoding::Zstd => zstd_body::decompressed_len(compressed).and_then(|len| usize::try_from(len).ok()),
+    };
+    claimed.unwrap_or(0).min(limit).saturating_mul(DECODED_FACTOR)
+}
+
+/// The message, of at most `limit` bytes.
+pub(super) fn decompress(compressed: &[u8], encoding: Encoding, limit: usize) -> Result<Bytes, Refusal> {
+    Ok(match encoding {
+        Encoding::Snappy => write_v1::decompress(compressed, limit)?,
+        Encoding::Zstd => zstd_body::decompress(compressed, limit)?,
+    })
 }
 
 /// The whole body.

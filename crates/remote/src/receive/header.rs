@@ -3,12 +3,12 @@
 
 use axum::http::HeaderMap;
 use axum::http::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderName};
-use nave_wire::remote_write::{self, Message};
+use nave_wire::remote_write::{self, Encoding, Message};
 
 use super::answer::Refusal;
 
-/// The message of the body, when `accepted` has it.
-pub(super) fn check(headers: &HeaderMap, accepted: &[Message]) -> Result<Message, Refusal> {
+/// The message of the body, when `accepted` has it, and how it is compressed.
+pub(super) fn check(headers: &HeaderMap, accepted: &[Message]) -> Result<(Message, Encoding), Refusal> {
     let text = |name: HeaderName| {
         headers.get(name).map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned())
     };
@@ -16,9 +16,10 @@ pub(super) fn check(headers: &HeaderMap, accepted: &[Message]) -> Result<Message
         Refusal::Unsupported(format!("{error}; accepted here: {}", names(accepted)))
     };
     let message = remote_write::content_type(text(CONTENT_TYPE).as_deref()).map_err(unsupported)?;
-    remote_write::content_encoding(text(CONTENT_ENCODING).as_deref()).map_err(unsupported)?;
+    let encoding = text(CONTENT_ENCODING);
+    let encoding = remote_write::content_encoding(encoding.as_deref(), message).map_err(unsupported)?;
     if accepted.contains(&message) {
-        return Ok(message);
+        return Ok((message, encoding));
     }
     let (name, accepted) = (message.name(), names(accepted));
     Err(Refusal::Unsupported(format!(
@@ -44,7 +45,7 @@ mod tests {
             let mut headers = HeaderMap::new();
             headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
             match (super::check(&headers, accepted), want) {
-                (Ok(got), Ok(want)) => assert_eq!(got, want),
+                (Ok(got), Ok(want)) => assert_eq!(got, (want, Encoding::Snappy)),
                 (Err(got), Err(want)) => {
                     let got = got.to_string();
                     assert!(got.contains(want), "{got}");

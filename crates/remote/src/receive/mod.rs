@@ -157,7 +157,7 @@ impl Receiver {
         if request.method() != Method::POST {
             return Err(Refusal::Method(request.method().clone()));
         }
-        let message = header::check(request.headers(), &self.options.accepted)?;
+        let (message, encoding) = header::check(request.headers(), &self.options.accepted)?;
         let (parts, body) = request.into_parts();
         let principal = self.principals.resolve(&parts)?;
         let turn = self.enter(&principal)?;
@@ -185,8 +185,8 @@ impl Receiver {
         let mut charge = turn.budget.charge(0)?;
         let compressed = self.read(parts, body, &mut charge).await?;
         let limit = self.options.decompressed_bytes_max;
-        charge.grow(body::decoded_bytes(&compressed, limit))?;
-        let decompressed = write_v1::decompress(&compressed, limit)?;
+        charge.grow(body::decoded_bytes(&compressed, encoding, limit))?;
+        let decompressed = body::decompress(&compressed, encoding, limit)?;
         let bytes = compressed.len();
         drop(compressed);
         let batch = match message {

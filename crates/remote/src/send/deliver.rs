@@ -8,18 +8,17 @@
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use bytes::Bytes;
 use nave_base::Shutdown;
 use nave_base::backoff::Backoff;
 use nave_model::time::Timestamp;
-use nave_wire::remote_write::Message;
+use nave_wire::remote_write::{Encoding, Message};
 
 use super::encode::Bodies;
 use super::lane::{Sample, Value, counts};
 use super::link::Link;
 use super::series::LANES_PER_TARGET;
 use super::stream::Stream;
-use super::transport::{Answer, Refusal};
+use super::transport::{Answer, Body, Refusal};
 use crate::metric::{Counts, Drop, Kind};
 
 /// How often parts of one batch may be halved. Enough to find about thirty samples at fault among two
@@ -57,8 +56,7 @@ pub(super) enum What {
 
 /// What is sent, again and again if need be.
 pub(super) struct Request<'a> {
-    pub(super) message: Message,
-    pub(super) body: &'a Bytes,
+    pub(super) body: &'a Body,
     /// Samples or families in it.
     pub(super) count: usize,
     pub(super) what: What,
@@ -131,7 +129,7 @@ impl Stream {
     async fn deliver_part(&self, samples: &mut Vec<Sample>, bodies: &mut Bodies) -> Attempt {
         let began = self.clock.monotonic();
         let mut backoff = self.backoff();
-        let (mut body, mut encoded) = (Bytes::new(), None);
+        let (mut body, mut encoded) = (Body::default(), None);
         let mut attempt = 0;
         let verdict = loop {
             let aged = self.drop_aged(samples);
@@ -144,16 +142,21 @@ impl Stream {
                 if samples.is_empty() {
                     return Attempt::Delivered;
                 }
-                body = bodies.encode(message, samples, &self.families.read());
+                body = bodies.encode(message, self.encoding(message), samples, &self.families.read());
                 encoded = Some(message);
             }
             if attempt > 0 {
                 self.metrics.retried(counts(samples.iter()));
             }
             let (count, what, stop) = (samples.len(), What::Samples, &self.hard_stop);
-            let request = Request { message, body: &body, count, what, stop };
+            let request = Request { body: &body, count, what, stop };
             match self.attempt(&request, attempt, &mut backoff).await {
                 Attempt::Again => attempt += 1,
+                // Another encoding before another message.
+                Attempt::Refused { refusal: Refusal::Message, .. } if body.encoding == Encoding::Zstd => {
+                    self.zstd_refused.store(true, Ordering::Relaxed);
+                    encoded = None;
+                }
                 Attempt::Refused { refusal: Refusal::Message, cause } if message == Message::V2 => {
                     self.fall_back(&cause);
                 }
@@ -161,7 +164,7 @@ impl Stream {
             }
         };
         if verdict == Attempt::Delivered {
-            self.metrics.bytes.add(body.len() as f64);
+            self.metrics.bytes.add(body.bytes.len() as f64);
         }
         let mut flow = self.flow.lock();
         flow.totals.busy_seconds += (self.clock.monotonic() - began).as_secs_f64();
@@ -287,7 +290,7 @@ impl Link {
     ) -> Attempt {
         let began = self.clock.monotonic();
         let answer = tokio::select! {
-            answer = self.transport.post(request.message, request.body.clone(), attempt) => answer,
+            answer = self.transport.post(request.body.clone(), attempt) => answer,
             () = request.stop.cancelled() => return Attempt::Abandoned,
         };
         let now = self.clock.monotonic();

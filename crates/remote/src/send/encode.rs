@@ -9,10 +9,11 @@ use nave_model::label::Labels;
 use nave_model::metadata::{Metadata, MetricType};
 use nave_model::sample::Exemplar;
 use nave_model::time::Timestamp;
-use nave_wire::remote_write::Message;
+use nave_wire::remote_write::{Encoding, Message};
 use nave_wire::{write_v1, write_v2};
 
 use super::lane::{Sample, Value};
+use super::transport::Body;
 
 /// Metadata by metric family.
 pub(super) type Families = HashMap<Arc<str>, Metadata>;
@@ -71,7 +72,13 @@ impl Row {
 
 impl Bodies {
     /// The compressed body of `samples`, which are sorted by series.
-    pub(super) fn encode(&mut self, message: Message, samples: &[Sample], families: &Families) -> Bytes {
+    pub(super) fn encode(
+        &mut self,
+        message: Message,
+        encoding: Encoding,
+        samples: &[Sample],
+        families: &Families,
+    ) -> Body {
         let mut row = std::mem::take(&mut self.row);
         let same = |a: &Sample, b: &Sample| a.target.labels.as_bytes() == b.target.labels.as_bytes();
         for run in samples.chunk_by(same) {
@@ -87,10 +94,12 @@ impl Bodies {
             self.write(message, labels, &row, families);
         }
         self.row = row;
-        Bytes::from(match message {
-            Message::V1 => self.v1.finish(),
-            Message::V2 => self.v2.finish(),
-        })
+        let (encoding, bytes) = match (message, encoding) {
+            (Message::V1, _) => (Encoding::Snappy, self.v1.finish()),
+            (Message::V2, Encoding::Snappy) => (Encoding::Snappy, self.v2.finish()),
+            (Message::V2, Encoding::Zstd) => self.v2.finish_zstd(),
+        };
+        Body { message, encoding, bytes: Bytes::from(bytes) }
     }
 
     fn write(&mut self, message: Message, labels: &Labels, row: &Row, families: &Families) {

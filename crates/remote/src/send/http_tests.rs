@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use nave_wire::remote_write::Message;
 
-use super::transport::{Answer, HttpTransport, Refusal, Transport as _};
+use super::transport::{Answer, Body as Sent, HttpTransport, Refusal, Transport as _};
 use crate::RemoteWriteConfig;
 
 type Late = Arc<Mutex<Vec<(u16, Option<&'static str>)>>>;
@@ -41,6 +41,10 @@ async fn serve(script: Script) -> String {
     format!("http://{address}/write")
 }
 
+fn body(message: Message) -> Sent {
+    Sent { message, bytes: Bytes::from_static(b"body"), ..Sent::default() }
+}
+
 fn transport(config: &RemoteWriteConfig) -> HttpTransport {
     HttpTransport::new(config, FakeClock::at(0)).unwrap()
 }
@@ -63,7 +67,7 @@ async fn statuses_mean_what_the_protocol_says() {
     let (script, transport) = (&script, &transport);
     let check = |status: u16, retry_after: Option<&'static str>, want: Answer| async move {
         script.lock().0.push((status, retry_after));
-        assert_eq!(transport.post(Message::V1, Bytes::from_static(b"body"), 2).await, want, "{status}");
+        assert_eq!(transport.post(body(Message::V1), 2).await, want, "{status}");
     };
     check(204, None, Answer::Delivered).await;
     check(200, None, Answer::Delivered).await;
@@ -96,7 +100,7 @@ async fn statuses_mean_what_the_protocol_says() {
         assert_eq!(headers[name], want, "{name}");
     }
     script.lock().0.push((204, None));
-    let second = transport.post(Message::V2, Bytes::from_static(b"body"), 0).await;
+    let second = transport.post(body(Message::V2), 0).await;
     assert_eq!(second, Answer::Delivered);
     let headers = script.lock().1.last().unwrap().clone();
     assert_eq!(headers["content-type"], "application/x-protobuf;proto=io.prometheus.write.v2.Request");
@@ -115,7 +119,7 @@ async fn a_refusal_that_says_what_was_written_is_partial() {
     let config = RemoteWriteConfig::new(&format!("http://{}/write", listener.local_addr().unwrap()));
     let router = Router::new().route("/write", axum::routing::post(answer));
     tokio::spawn(async move { axum::serve(listener, router).await });
-    let got = transport(&config).post(Message::V2, Bytes::from_static(b"body"), 0).await;
+    let got = transport(&config).post(body(Message::V2), 0).await;
     let cause = "server returned HTTP status 400 Bad Request: no".to_owned();
     assert_eq!(got, Answer::Refused { cause, refusal: Refusal::Partial([3, 0, 1]) });
 }
@@ -141,7 +145,7 @@ async fn who_takes_late_samples_says_so() {
     let transport = transport(&config);
     let mut says = vec![transport.takes_late()];
     for _ in 0..4 {
-        transport.post(Message::V1, Bytes::from_static(b"body"), 0).await;
+        transport.post(body(Message::V1), 0).await;
         says.push(transport.takes_late());
     }
     // The last answer is a proxy's.
@@ -160,7 +164,7 @@ fn passwords_stay_out_of_logs_and_labels() {
 async fn causes_are_told_apart() {
     let cause = |config: RemoteWriteConfig| async move {
         let transport = HttpTransport::new(&config, SystemClock::shared()).unwrap();
-        match transport.post(Message::V1, Bytes::from_static(b"body"), 0).await {
+        match transport.post(body(Message::V1), 0).await {
             Answer::Later { cause, wait: None, too_many: false } => cause,
             other => panic!("{other:?}"),
         }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use nave_base::Shutdown;
 use nave_base::clock::SharedClock;
-use nave_wire::remote_write::Message;
+use nave_wire::remote_write::{Encoding, Message};
 use parking_lot::{Mutex, RwLock};
 
 use super::batches::Batches;
@@ -29,6 +29,8 @@ pub(super) struct Link {
     pub(super) message: Message,
     /// The endpoint does not know 2.0: send 1.0 from now on.
     pub(super) fallen_back: AtomicBool,
+    /// The endpoint said that it takes zstd, and did not.
+    pub(super) zstd_refused: AtomicBool,
     pub(super) send_exemplars: bool,
     pub(super) send_native_histograms: bool,
     /// What series of 2.0 say about their families.
@@ -54,6 +56,14 @@ impl Link {
     /// The message to send now.
     pub(super) fn message(&self) -> Message {
         if self.fallen_back.load(Ordering::Relaxed) { Message::V1 } else { self.message }
+    }
+
+    /// How to compress `message` now.
+    pub(super) fn encoding(&self, message: Message) -> Encoding {
+        let zstd = message == Message::V2
+            && self.transport.takes_zstd()
+            && !self.zstd_refused.load(Ordering::Relaxed);
+        if zstd { Encoding::Zstd } else { Encoding::Snappy }
     }
 
     /// When something was last delivered, on the monotonic clock; 0 when nothing was.

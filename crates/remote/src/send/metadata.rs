@@ -6,11 +6,12 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use nave_model::metadata::Metadata;
-use nave_wire::remote_write::Message;
+use nave_wire::remote_write::{Encoding, Message};
 use nave_wire::write_v1::Encoder;
 
 use super::deliver::{Attempt, Request, What};
 use super::link::Link;
+use super::transport::Body;
 
 /// As long as nothing is known, the table of 2.0 is read this often.
 const FIRST_INTERVAL: Duration = Duration::from_secs(1);
@@ -39,7 +40,8 @@ pub(super) async fn run(link: Arc<Link>, source: Arc<dyn MetadataSource>) {
             for (family, metadata) in entries {
                 encoder.metadata(family, metadata);
             }
-            let body = Bytes::from(encoder.finish());
+            let bytes = Bytes::from(encoder.finish());
+            let body = Body { message: Message::V1, encoding: Encoding::Snappy, bytes };
             tokio::select! {
                 () = deliver(&link, &body, entries.len()) => {}
                 () = link.soft_stop.cancelled() => return,
@@ -48,12 +50,12 @@ pub(super) async fn run(link: Arc<Link>, source: Arc<dyn MetadataSource>) {
     }
 }
 
-async fn deliver(link: &Link, body: &Bytes, count: usize) {
+async fn deliver(link: &Link, body: &Body, count: usize) {
     let mut backoff = link.backoff();
     let mut attempt = 0;
     loop {
-        let (message, what, stop) = (Message::V1, What::Metadata, &link.hard_stop);
-        let request = Request { message, body, count, what, stop };
+        let (what, stop) = (What::Metadata, &link.hard_stop);
+        let request = Request { body, count, what, stop };
         match link.attempt(&request, attempt, &mut backoff).await {
             Attempt::Again => {
                 attempt += 1;
@@ -61,7 +63,7 @@ async fn deliver(link: &Link, body: &Bytes, count: usize) {
             }
             Attempt::Delivered => {
                 link.metrics.metadata.add(count as f64);
-                link.metrics.metadata_bytes.add(body.len() as f64);
+                link.metrics.metadata_bytes.add(body.bytes.len() as f64);
                 return;
             }
             Attempt::Refused { cause, .. } => {

@@ -221,6 +221,7 @@ fn link(
         metadata: config.metadata_config,
         message: config.protobuf_message.message(),
         fallen_back: AtomicBool::new(false),
+        zstd_refused: AtomicBool::new(false),
         send_exemplars: config.send_exemplars,
         send_native_histograms: config.send_native_histograms,
         families: RwLock::default(),

@@ -3,7 +3,6 @@
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::path::Path;
 
-use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use nave_base::clock::{FakeClock, SystemClock};
 use nave_base::disk::{Disk as _, LocalDisk, MemoryDisk, SharedDisk};
@@ -14,10 +13,10 @@ use nave_model::duration::PromDuration;
 use nave_model::label::Labels;
 use nave_model::metadata::{Metadata, MetricType};
 use nave_model::time::Timestamp;
-use nave_wire::remote_write::Message;
-use nave_wire::{write_v1, write_v2};
+use nave_wire::remote_write::{Encoding, Message};
+use nave_wire::{write_v1, write_v2, zstd_body};
 
-use super::transport::{Answer, Refusal};
+use super::transport::{Answer, Body, Refusal};
 use super::*;
 use crate::{Queue, QueueOptions};
 
@@ -48,6 +47,11 @@ struct Endpoint {
     refused_values: HashSet<u64>,
     /// Knows 1.0 only.
     old: bool,
+    /// Says that it takes zstd, and then does not.
+    zstd: bool,
+    zstd_lies: bool,
+    /// Of every body.
+    bytes: Mutex<Vec<(Encoding, usize)>>,
     /// Says that it takes late samples.
     late: bool,
     /// The messages that were delivered.
@@ -68,9 +72,17 @@ struct Wire {
 }
 
 impl Transport for Wire {
-    fn post(&self, message: Message, body: Bytes, _attempt: u32) -> BoxFuture<'_, Answer> {
+    fn post(&self, body: Body, _attempt: u32) -> BoxFuture<'_, Answer> {
         Box::pin(async move {
-            let plain = write_v1::decompress(&body, 1 << 20).unwrap();
+            let Body { message, encoding, bytes } = body;
+            self.endpoint.bytes.lock().push((encoding, bytes.len()));
+            let plain = match encoding {
+                Encoding::Snappy => write_v1::decompress(&bytes, 1 << 20).unwrap(),
+                Encoding::Zstd if self.endpoint.zstd_lies => {
+                    return Answer::Refused { cause: "415".to_owned(), refusal: Refusal::Message };
+                }
+                Encoding::Zstd => zstd_body::decompress(&bytes, 1 << 20).unwrap(),
+            };
             let principal = Arc::new(Principal::anonymous("test"));
             let batch = match message {
                 Message::V1 => write_v1::decode(plain, principal).unwrap(),
@@ -112,6 +124,10 @@ impl Transport for Wire {
             }
             answer
         })
+    }
+
+    fn takes_zstd(&self) -> bool {
+        self.endpoint.zstd
     }
 
     fn takes_late(&self) -> bool {
@@ -204,7 +220,7 @@ impl Bench {
             for _ in 0..20 {
                 tokio::task::yield_now().await;
             }
-            assert!(real.monotonic() < Duration::from_secs(20), "waited for {what}");
+            assert!(real.monotonic() < Duration::from_secs(120), "waited for {what}");
         }
     }
 
@@ -390,7 +406,7 @@ async fn metadata_is_sent_once_per_interval_in_portions() {
 async fn shards_grow_when_the_endpoint_is_slow() {
     struct Slow(SharedClock, Arc<Mutex<(usize, usize)>>);
     impl Transport for Slow {
-        fn post(&self, _: Message, _: Bytes, _: u32) -> BoxFuture<'_, Answer> {
+        fn post(&self, _: Body, _: u32) -> BoxFuture<'_, Answer> {
             Box::pin(async move {
                 {
                     let mut running = self.1.lock();
@@ -401,6 +417,10 @@ async fn shards_grow_when_the_endpoint_is_slow() {
                 self.1.lock().0 -= 1;
                 Answer::Delivered
             })
+        }
+
+        fn takes_zstd(&self) -> bool {
+            false
         }
 
         fn takes_late(&self) -> bool {

@@ -7,12 +7,12 @@ use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use nave_base::clock::SharedClock;
 use nave_http::client::header::{
-    CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER,
+    ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER,
 };
 use nave_http::client::{Client, Request, Response, Url};
 use nave_wire::remote_write::{
-    EXEMPLARS_WRITTEN_HEADER, HISTOGRAMS_WRITTEN_HEADER, LATE_ACCEPTED, LATE_HEADER, Message,
-    SAMPLES_WRITTEN_HEADER, VERSION_HEADER,
+    EXEMPLARS_WRITTEN_HEADER, Encoding, HISTOGRAMS_WRITTEN_HEADER, LATE_ACCEPTED, LATE_HEADER, Message,
+    SAMPLES_WRITTEN_HEADER, VERSION_HEADER, takes_zstd,
 };
 
 use super::retry_after;
@@ -61,11 +61,23 @@ pub(super) enum Refusal {
 
 /// Sends bodies to one endpoint. A trait so that the sender is tested without a network.
 pub(super) trait Transport: Send + Sync {
-    /// Posts a compressed body that holds `message`; `attempt` is 0 the first time.
-    fn post(&self, message: Message, body: Bytes, attempt: u32) -> BoxFuture<'_, Answer>;
+    /// Posts a body; `attempt` is 0 the first time.
+    fn post(&self, body: Body, attempt: u32) -> BoxFuture<'_, Answer>;
 
     /// Whether the last answer said that samples are taken in any order.
     fn takes_late(&self) -> bool;
+
+    /// Whether it said that it takes zstd.
+    fn takes_zstd(&self) -> bool;
+}
+
+/// What is posted.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Body {
+    pub(super) message: Message,
+    pub(super) encoding: Encoding,
+    /// Compressed.
+    pub(super) bytes: Bytes,
 }
 
 /// The real thing.
@@ -81,6 +93,8 @@ pub(super) struct HttpTransport {
     unconfirmed: AtomicBool,
     /// What [`LATE_HEADER`] of the last answer said.
     late: AtomicBool,
+    /// What `Accept-Encoding` of the last answer said.
+    zstd: AtomicBool,
 }
 
 impl HttpTransport {
@@ -96,15 +110,16 @@ impl HttpTransport {
             let key = HeaderName::from_bytes(name.as_bytes()).map_err(|_| bad())?;
             headers.insert(key, HeaderValue::from_str(value).map_err(|_| bad())?);
         }
-        headers.insert(CONTENT_ENCODING, HeaderValue::from_static("snappy"));
         let timeout = config.remote_timeout.into();
-        let (unconfirmed, late) = (AtomicBool::new(false), AtomicBool::new(false));
-        Ok(Self { client, name, url, headers, timeout, clock, unconfirmed, late })
+        let [unconfirmed, late, zstd] = [false; 3].map(AtomicBool::new);
+        Ok(Self { client, name, url, headers, timeout, clock, unconfirmed, late, zstd })
     }
 
-    async fn send(&self, message: Message, body: Bytes, attempt: u32) -> Answer {
-        let mut request = Request::post(self.url.clone(), body, self.timeout);
+    async fn send(&self, body: Body, attempt: u32) -> Answer {
+        let Body { message, encoding, bytes } = body;
+        let mut request = Request::post(self.url.clone(), bytes, self.timeout);
         request.headers.clone_from(&self.headers);
+        request.headers.insert(CONTENT_ENCODING, HeaderValue::from_static(encoding.name()));
         request.headers.insert(CONTENT_TYPE, HeaderValue::from_static(message.content_type()));
         let version = HeaderName::try_from(VERSION_HEADER).expect("HttpTransport: a constant name is good");
         request.headers.insert(version, HeaderValue::from_static(message.version()));
@@ -126,6 +141,8 @@ impl HttpTransport {
         // A proxy that answers in the endpoint's place says nothing about the endpoint.
         if late || status.is_success() {
             self.late.store(late, Ordering::Relaxed);
+            let codings = response.headers().get(ACCEPT_ENCODING).and_then(|value| value.to_str().ok());
+            self.zstd.store(takes_zstd(codings), Ordering::Relaxed);
         }
         if status.is_success() {
             if message == Message::V2 && written.is_none() && !self.unconfirmed.swap(true, Ordering::Relaxed)
@@ -168,8 +185,12 @@ fn written(headers: &HeaderMap) -> Option<[usize; 3]> {
 }
 
 impl Transport for HttpTransport {
-    fn post(&self, message: Message, body: Bytes, attempt: u32) -> BoxFuture<'_, Answer> {
-        Box::pin(self.send(message, body, attempt))
+    fn post(&self, body: Body, attempt: u32) -> BoxFuture<'_, Answer> {
+        Box::pin(self.send(body, attempt))
+    }
+
+    fn takes_zstd(&self) -> bool {
+        self.zstd.load(Ordering::Relaxed)
     }
 
     fn takes_late(&self) -> bool {

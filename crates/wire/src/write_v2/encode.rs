@@ -9,8 +9,10 @@ use nave_model::metadata::Metadata;
 use nave_model::sample::Exemplar;
 use nave_model::time::Timestamp;
 
+use crate::remote_write::Encoding;
 use crate::write_v1::encode::{put_bytes, put_double, put_int64, put_tag};
 use crate::write_v1::{histogram, kind_number};
+use crate::zstd_body;
 
 /// One series to send. The specification wants samples or histograms, not both.
 #[derive(Debug, Clone, Copy)]
@@ -42,6 +44,8 @@ pub struct Encoder {
     before: Labels,
     before_references: Vec<(u32, u32)>,
     compressor: snap::raw::Encoder,
+    /// Made when it is first needed.
+    zstd: Option<zstd_body::Compressor>,
 }
 
 impl std::fmt::Debug for Encoder {
@@ -70,6 +74,7 @@ impl Encoder {
             before: Labels::empty(),
             before_references: Vec::new(),
             compressor: snap::raw::Encoder::new(),
+            zstd: None,
         };
         encoder.clear();
         encoder
@@ -193,5 +198,21 @@ impl Encoder {
         let body = self.compressor.compress_vec(&self.table).expect("Encoder: a request is under 4 GiB");
         self.clear();
         body
+    }
+
+    /// The request as a zstd frame; as snappy when there is no memory for that. The encoder is empty again.
+    #[must_use]
+    pub fn finish_zstd(&mut self) -> (Encoding, Vec<u8>) {
+        if self.zstd.is_none() {
+            self.zstd = zstd_body::Compressor::new();
+        }
+        self.table.extend_from_slice(&self.series);
+        let frame = self.zstd.as_mut().and_then(|zstd| zstd.compress(&self.table));
+        let Some(body) = frame else {
+            self.series.clear();
+            return (Encoding::Snappy, self.finish());
+        };
+        self.clear();
+        (Encoding::Zstd, body)
     }
 }

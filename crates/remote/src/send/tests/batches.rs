@@ -19,7 +19,7 @@ struct Stock {
 struct ToStock(Arc<Stock>);
 
 impl Transport for ToStock {
-    fn post(&self, _: Message, body: Bytes, _: u32) -> BoxFuture<'_, Answer> {
+    fn post(&self, body: Body, _: u32) -> BoxFuture<'_, Answer> {
         Box::pin(async move {
             // Here a sender may be killed.
             tokio::task::yield_now().await;
@@ -27,7 +27,7 @@ impl Transport for ToStock {
             if dice < 15 || self.0.down.load(Ordering::Relaxed) {
                 return later("no luck");
             }
-            let plain = write_v1::decompress(&body, 1 << 20).unwrap();
+            let plain = write_v1::decompress(&body.bytes, 1 << 20).unwrap();
             let batch = write_v1::decode(plain, Arc::new(Principal::anonymous("test"))).unwrap();
             let mut newest = self.0.newest.lock().clone();
             let mut taken = Vec::new();
@@ -49,6 +49,10 @@ impl Transport for ToStock {
             tokio::task::yield_now().await;
             if dice < 30 { later("answer lost") } else { Answer::Delivered }
         })
+    }
+
+    fn takes_zstd(&self) -> bool {
+        false
     }
 
     fn takes_late(&self) -> bool {

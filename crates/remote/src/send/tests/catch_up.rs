@@ -38,14 +38,14 @@ impl Came {
 struct ToHub(Arc<Hub>);
 
 impl Transport for ToHub {
-    fn post(&self, _: Message, body: Bytes, _: u32) -> BoxFuture<'_, Answer> {
+    fn post(&self, body: Body, _: u32) -> BoxFuture<'_, Answer> {
         Box::pin(async move {
             let hub = &self.0;
             hub.clock.sleep(Duration::from_millis(20)).await;
             if hub.down.load(Ordering::Relaxed) {
                 return later("no route");
             }
-            let plain = write_v1::decompress(&body, 1 << 22).unwrap();
+            let plain = write_v1::decompress(&body.bytes, 1 << 22).unwrap();
             let batch = write_v1::decode(plain, Arc::new(Principal::anonymous("test"))).unwrap();
             let mut came = hub.came.lock();
             for series in &batch.series {
@@ -59,6 +59,10 @@ impl Transport for ToHub {
             }
             Answer::Delivered
         })
+    }
+
+    fn takes_zstd(&self) -> bool {
+        false
     }
 
     fn takes_late(&self) -> bool {

@@ -126,3 +126,92 @@ async fn an_endpoint_of_the_first_version_gets_no_histograms_unasked() {
     let metric = |name: &str| bench.value(&format!("prometheus_remote_storage_{name}{{remote_name=\"hub\""));
     assert_eq!((metric("histograms_dropped_total"), metric("histograms_pending")), (1.0, 0.0));
 }
+
+#[tokio::test]
+async fn zstd_is_for_the_second_version_where_the_endpoint_says_so() {
+    for (second, zstd, want) in
+        [(false, true, Encoding::Snappy), (true, false, Encoding::Snappy), (true, true, Encoding::Zstd)]
+    {
+        let mut bench = Bench::with(Endpoint { zstd, ..Endpoint::default() });
+        if second {
+            bench.config.protobuf_message = crate::ProtobufMessage::Request;
+        }
+        let _sender = bench.sender(None);
+        bench.append(&[(1, 1), (2, 1)]).await;
+        bench.until("delivery", || bench.delivered() == 2).await;
+        assert_eq!(bench.endpoint.bytes.lock()[0].0, want, "2.0: {second}, zstd: {zstd}");
+    }
+}
+
+#[tokio::test]
+async fn an_endpoint_that_refuses_zstd_after_all_gets_snappy_and_the_same_message() {
+    let mut bench = Bench::with(Endpoint { zstd: true, zstd_lies: true, ..Endpoint::default() });
+    bench.config.protobuf_message = crate::ProtobufMessage::Request;
+    let _sender = bench.sender(None);
+    bench.append(&[(1, 1), (2, 1)]).await;
+    bench.until("delivery", || bench.delivered() == 2).await;
+    bench.append(&[(1, 2)]).await;
+    bench.until("delivery", || bench.delivered() == 3).await;
+    let encodings: Vec<_> = bench.endpoint.bytes.lock().iter().map(|(encoding, _)| *encoding).collect();
+    assert_eq!(encodings, [Encoding::Zstd, Encoding::Snappy, Encoding::Snappy]);
+    assert_eq!(*bench.endpoint.messages.lock(), [Message::V2; 2]);
+}
+
+/// Scrapes of exporters: counters that stand still, count slowly or fast, and seconds with all their digits.
+fn scrape(random: &Random, target: usize, round: i64) -> Batch {
+    let mut builder = BatchBuilder::new(Arc::new(Principal::anonymous("test")));
+    let instance = format!("node-{target}.prod.example.org:9100");
+    for family in 0..100 {
+        let name = format!("node_subsystem{}_thing_{family}_total", family % 9);
+        for part in 0..5 {
+            let (device, mode) = (format!("device{part}"), ["idle", "user", "system", "iowait", "irq"][part]);
+            let labels = [
+                ("__name__", &*name),
+                ("device", &*device),
+                ("instance", &*instance),
+                ("job", "node"),
+                ("mode", mode),
+                ("zone", "eu-west-1a"),
+            ];
+            let base = (target * 7919 + family * 104_729 + part * 15_485_863) % 900_000_000;
+            let value = match (family + part) % 10 {
+                0..3 => 0.0,
+                3..6 => (base % 90) as f64,
+                6..9 => (base as i64 + round * (base as i64 % 5_000)) as f64,
+                _ => base as f64 / 997.0 + random.u64() as f64 / u64::MAX as f64,
+            };
+            let at = Timestamp(START_MS + round * 15_000 + target as i64 * 37);
+            builder.series(&Labels::from_pairs(labels).unwrap(), SeriesRef::NONE).sample(at, value);
+        }
+    }
+    builder.build()
+}
+
+/// Bytes per sample of 60 targets with 500 series each, over three scrapes.
+async fn bytes_per_sample(second: bool, zstd: bool) -> f64 {
+    const TARGETS: usize = 60;
+    let mut bench = Bench::with(Endpoint { zstd, ..Endpoint::default() });
+    if second {
+        bench.config.protobuf_message = crate::ProtobufMessage::Request;
+    }
+    let _sender = bench.sender(None);
+    let random = Random::from_seed(3);
+    for round in 0..3 {
+        for target in 0..TARGETS {
+            bench.queue.append(scrape(&random, target, round)).await.unwrap();
+        }
+        let want = TARGETS * 500 * usize::try_from(round + 1).unwrap();
+        bench.until("delivery", || bench.delivered() == want).await;
+    }
+    let bytes: usize = bench.endpoint.bytes.lock().iter().map(|(_, bytes)| bytes).sum();
+    bytes as f64 / bench.delivered() as f64
+}
+
+#[tokio::test]
+async fn the_second_version_halves_the_bytes_and_zstd_halves_them_again() {
+    let first = bytes_per_sample(false, false).await;
+    let second = bytes_per_sample(true, false).await;
+    let zstd = bytes_per_sample(true, true).await;
+    println!("bytes per sample: 1.0 {first:.1}, 2.0 {second:.1}, 2.0 with zstd {zstd:.1}");
+    assert!(second < 0.5 * first && zstd < 0.25 * first, "1.0 {first}, 2.0 {second}, with zstd {zstd}");
+}
