@@ -49,6 +49,7 @@ use nave_base::clock::SharedClock;
 use nave_base::metric::Registry;
 use nave_model::append::{Append, Batch, Item, Principal, Reason};
 pub use nave_wire::otlp::{Promote, Settings as OtlpSettings, Strategy as TranslationStrategy};
+use nave_wire::remote_write::Encoding;
 pub use nave_wire::remote_write::Message;
 use nave_wire::{write_v1, write_v2};
 use tokio::sync::Semaphore;
@@ -161,7 +162,7 @@ impl Receiver {
         let (parts, body) = request.into_parts();
         let principal = self.principals.resolve(&parts)?;
         let turn = self.enter(&principal)?;
-        let taken = self.take(&parts, body, message, principal, &turn).await;
+        let taken = self.take(&parts, body, (message, encoding), principal, &turn).await;
         taken.inspect_err(|refusal| turn.refused(refusal))
     }
 
@@ -178,7 +179,7 @@ impl Receiver {
         &self,
         parts: &Parts,
         body: Body,
-        message: Message,
+        (message, encoding): (Message, Encoding),
         principal: Arc<Principal>,
         turn: &Turn<'_>,
     ) -> Result<Option<Written>, Refusal> {
