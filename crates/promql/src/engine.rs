@@ -2,7 +2,7 @@
 //! take too long, take too much memory, are canceled or panic.
 //!
 //! - A query runs on one blocking thread of the runtime and on the CPU pool. Only one that is known to take well
-//!   under a millisecond ([`small`]) runs where it is asked: handing it to another thread would take longer.
+//!   under a millisecond (`small`) runs where it is asked: handing it to another thread would take longer.
 //! - A query whose future is dropped ends soon.
 //! - A panic is an internal error of that query and of nothing else.
 
