@@ -5,7 +5,7 @@
 mod choices;
 mod data;
 mod grammar;
-mod plans;
+pub(crate) mod plans;
 
 pub use choices::Choices;
 pub use data::{Data, Stored};

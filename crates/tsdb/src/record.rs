@@ -150,20 +150,14 @@ impl SamplesEncoder {
 pub fn samples(mut payload: &[u8], mut each: impl FnMut(u32, i64, f64)) -> Option<()> {
     let rest = &mut payload;
     let (ids, times) = (usize::try_from(take_u64(rest)?).ok()?, usize::try_from(take_u64(rest)?).ok()?);
-    let (mut ids, rest) = rest.split_at_checked(ids)?;
+    let (ids, rest) = rest.split_at_checked(ids)?;
     let (mut times, mut values) = rest.split_at_checked(times)?;
-    let (mut id, mut t) = (0i64, 0i64);
-    while !ids.is_empty() {
-        let word = take_u64(&mut ids)?;
-        let zigzag = word >> 1;
-        id = id.checked_add((zigzag >> 1) as i64 ^ -((zigzag & 1) as i64))?;
-        let count = if word & 1 == 1 { take_u64(&mut ids)? } else { 1 };
-        let id = u32::try_from(id).ok()?;
-        for _ in 0..count {
-            t = t.wrapping_add(take_i64(&mut times)?);
-            each(id, t, take_value(&mut values)?);
-        }
-    }
+    let mut t = 0i64;
+    each_id(ids, |id| {
+        t = t.wrapping_add(take_i64(&mut times)?);
+        each(id, t, take_value(&mut values)?);
+        Some(())
+    })?;
     (times.is_empty() && values.is_empty()).then_some(())
 }
 
@@ -171,9 +165,21 @@ pub fn samples(mut payload: &[u8], mut each: impl FnMut(u32, i64, f64)) -> Optio
 pub fn times(mut payload: &[u8], mut each: impl FnMut(u32, i64)) -> Option<()> {
     let rest = &mut payload;
     let (ids, times) = (usize::try_from(take_u64(rest)?).ok()?, usize::try_from(take_u64(rest)?).ok()?);
-    let (mut ids, rest) = rest.split_at_checked(ids)?;
+    let (ids, rest) = rest.split_at_checked(ids)?;
     let mut times = rest.get(..times)?;
-    let (mut id, mut t) = (0i64, 0i64);
+    let mut t = 0i64;
+    each_id(ids, |id| {
+        t = t.wrapping_add(take_i64(&mut times)?);
+        each(id, t);
+        Some(())
+    })?;
+    times.is_empty().then_some(())
+}
+
+/// Gives the series number of every sample, from the column of runs.
+#[inline]
+fn each_id(mut ids: &[u8], mut each: impl FnMut(u32) -> Option<()>) -> Option<()> {
+    let mut id = 0i64;
     while !ids.is_empty() {
         let word = take_u64(&mut ids)?;
         let zigzag = word >> 1;
@@ -181,11 +187,10 @@ pub fn times(mut payload: &[u8], mut each: impl FnMut(u32, i64)) -> Option<()> {
         let count = if word & 1 == 1 { take_u64(&mut ids)? } else { 1 };
         let id = u32::try_from(id).ok()?;
         for _ in 0..count {
-            t = t.wrapping_add(take_i64(&mut times)?);
-            each(id, t);
+            each(id)?;
         }
     }
-    times.is_empty().then_some(())
+    Some(())
 }
 
 /// Adds a histogram to a [`HISTOGRAMS`] payload.

@@ -1,12 +1,8 @@
 //! Every rewrite, and all together, against the plan as built: the same answers.
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicU8;
 
-use nave_base::Shutdown;
-use nave_base::budget::Budget;
 use nave_model::label::Labels;
-use nave_model::select::Scope;
 use nave_model::time::Timestamp;
 
 use super::{
@@ -14,8 +10,9 @@ use super::{
     reading, share,
 };
 use crate::engine::Job;
-use crate::execute::{Context, Parts};
+use crate::execute::Context;
 use crate::parse::{ParseOptions, parse};
+use crate::testing::plans::parts;
 use crate::testscript::MemoryStore;
 
 const STEPS: Steps = Steps { start: 600_000, end: 1_200_000, step: 60_000 };
@@ -53,20 +50,7 @@ fn store() -> Arc<MemoryStore> {
 /// The answer, or the error, as text.
 fn answer(plan: Node, query: &str) -> String {
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-    let context = Context::new(Parts {
-        store: store(),
-        scope: Scope::default(),
-        runtime: runtime.handle().clone(),
-        budget: Budget::unlimited(),
-        cancel: Shutdown::new(),
-        stop: Arc::new(AtomicU8::new(0)),
-        delayed_names: false,
-        use_starts: false,
-        meter: None,
-        samples_max: u64::MAX,
-        figures: false,
-        counts_steps: false,
-    });
+    let context = Context::new(parts(store(), runtime.handle().clone()));
     let job = Job { plan, steps: STEPS, is_instant: false, query: query.to_owned(), limit: None, context };
     match job.run() {
         Ok(answer) => format!("{:?} {:?} {:?}", answer.value, answer.warnings, answer.infos),

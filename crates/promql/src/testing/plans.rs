@@ -9,7 +9,7 @@ use nave_base::budget::Budget;
 use nave_model::histogram::Histogram;
 use nave_model::sample::Value as Sample;
 use nave_model::select::{Columns, Scope, Select};
-use tokio::runtime::{Builder, Runtime};
+use tokio::runtime::{Builder, Handle, Runtime};
 
 use crate::answer::{Answer, Value};
 use crate::engine::Job;
@@ -76,10 +76,16 @@ pub fn answer(
     };
     let mut plan = plan::build(&expr, whole)?;
     plan::optimize(&mut plan, steps, rewrites);
-    let context = Context::new(Parts {
-        store: store.clone(),
+    let context = Context::new(parts(store.clone(), RUNTIME.handle().clone()));
+    Job { plan, steps, is_instant, query: query.to_owned(), limit: None, context }.run()
+}
+
+/// What a query runs in: no limits, nothing measured, nothing experimental.
+pub(crate) fn parts(store: Arc<dyn Select>, runtime: Handle) -> Parts {
+    Parts {
+        store,
         scope: Scope::default(),
-        runtime: RUNTIME.handle().clone(),
+        runtime,
         budget: Budget::unlimited(),
         cancel: Shutdown::new(),
         stop: Arc::new(AtomicU8::new(0)),
@@ -89,8 +95,7 @@ pub fn answer(
         samples_max: u64::MAX,
         figures: false,
         counts_steps: false,
-    });
-    Job { plan, steps, is_instant, query: query.to_owned(), limit: None, context }.run()
+    }
 }
 
 /// Everything that is promised of an answer. Series that an instant query gives without order are sorted by it already;

@@ -26,10 +26,8 @@ const RETRY_MAX: Duration = Duration::from_secs(3600);
 impl Compactor {
     /// The most urgent job that did not just fail.
     pub(super) fn next_job(&self, extent: Extent) -> Option<Job> {
-        let version = self.catalog.version();
-        let files = self.views(&version, extent);
         let now = self.clock.monotonic();
-        let jobs = plan(&files, self.clock.now_ms(), &self.policy(extent));
+        let jobs = self.due(extent);
         let memory = self.memory.lock();
         let is_wanted = |job: &Job| match memory.failed.get(&job.inputs[0]) {
             Some((_, retry)) if now < *retry => false,
@@ -41,11 +39,16 @@ impl Compactor {
     /// Whether closed windows wait for each other. Until they are merged, their parts hold the numbers of series that are
     /// long gone, which is memory.
     pub(super) fn is_behind(&self) -> bool {
-        let files = self.views(&self.catalog.version(), Extent::Due);
-        let jobs = plan(&files, self.clock.now_ms(), &self.policy(Extent::Due));
+        let jobs = self.due(Extent::Due);
         let mut closed = jobs.iter().filter(|job| job.why == Why::Closed).map(|job| &job.tenant);
         let mut seen = HashSet::new();
         closed.any(|tenant| !seen.insert(tenant))
+    }
+
+    /// All that is due, most urgent first.
+    fn due(&self, extent: Extent) -> Vec<Job> {
+        let files = self.views(&self.catalog.version(), extent);
+        plan(&files, self.clock.now_ms(), &self.policy(extent))
     }
 
     fn policy(&self, extent: Extent) -> Policy {

@@ -15,7 +15,7 @@ use super::keep::Wanted;
 use super::{BlockStatus, Compactor, Extent, Hooks, Retention, RetentionRule, Settings};
 use crate::catalog::Catalog;
 use crate::error::Error;
-use crate::head::{Head, Partition};
+use crate::head::Head;
 use crate::series::Series;
 use crate::store::Tsdb;
 
@@ -213,11 +213,11 @@ impl Tsdb {
 
     /// Whether one of `selectors` matches a series of `tenant`.
     fn matching(&self, tenant: &Tenant, selectors: &[Vec<Matcher>]) -> Box<dyn Fn(&Series) -> bool + Send> {
-        let (flusher, tenant, selectors) =
-            (self.flushing.flusher.clone(), tenant.clone(), selectors.to_vec());
+        // A partition that comes later has nothing from before the call.
+        let number = self.head().find_partition(tenant).map(|partition| partition.number);
+        let selectors = selectors.to_vec();
         Box::new(move |series| {
-            let is_own = |partition: Arc<Partition>| partition.number == series.partition;
-            flusher.head.find_partition(&tenant).is_some_and(is_own)
+            number == Some(series.partition)
                 && selectors.iter().any(|matchers| Matcher::all_match(matchers, &series.labels))
         })
     }
